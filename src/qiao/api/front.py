@@ -1,0 +1,88 @@
+"""The ASGI application: who may come in, which door, and what happens when a door fails."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from starlette.routing import Route, Router
+
+from qiao.api.cors import Cors
+from qiao.api.shelter import Shelter
+from qiao.api.visit import Receive, Send, Visit
+from qiao.errors import Defect, Draining, ForbiddenHost, QiaoError, UnknownPath, WrongMethod
+from qiao.gate.keys import Keys
+
+Handler = Callable[[Visit], Awaitable[None]]
+_HOST = re.compile(r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.\-]+)(:\d{1,5})?$")
+log = structlog.get_logger("qiao.api")
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A path, the methods that it takes, and whether a client key is needed."""
+
+    path: str
+    handler: Handler
+    methods: tuple[str, ...] = ("POST",)
+    needs_key: bool = True
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        visit: Visit = scope["qiao.visit"]
+        keys: Keys = scope["qiao.keys"]
+        if visit.method not in self.methods:
+            raise WrongMethod(f"Request method '{visit.method}' is not supported.")
+        if self.needs_key:
+            visit.principal = keys.principal(visit.headers.get("authorization"), visit.headers.get("x-api-key"))
+        await self.handler(visit)
+
+
+class Front:
+    """Checks Host and origin, finds the door, and renders every error in the protocol that was spoken."""
+
+    def __init__(self, doors: Sequence[Door], keys: Keys, shelter: Shelter, cors: Cors, hosts: frozenset[str]) -> None:
+        self._router = Router([Route(door.path, endpoint=door) for door in doors], redirect_slashes=False)
+        self._router.default = _nowhere
+        self._keys = keys
+        self._shelter = shelter
+        self._cors = cors
+        self._hosts = hosts
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            return
+        visit = Visit(scope, receive, send, self._shelter)
+        with self._shelter.drain.active():
+            try:
+                self._admit(visit)
+                if self._cors.is_preflight(visit):
+                    await self._cors.preflight(visit)
+                    return
+                scope["qiao.visit"], scope["qiao.keys"] = visit, self._keys
+                await self._router(scope, receive, send)
+            except QiaoError as error:
+                if isinstance(error, Defect):
+                    log.error("defect", request_id=visit.id, exc_info=error)
+                if not (visit.unguarded and visit.started):  # else the server breaks the connection off, as it should
+                    await visit.refuse(error)
+            except Exception as defect:
+                log.error("defect", request_id=visit.id, path=visit.path, exc_info=defect)
+                await visit.refuse(Defect())
+
+    def _admit(self, visit: Visit) -> None:
+        """The Host allow-list (DNS rebinding), the origin, and the drain."""
+        host = visit.headers.get("host", "")
+        match = _HOST.match(host)
+        if match is None or match[1].strip("[]").lower() not in self._hosts:
+            raise ForbiddenHost("This Host name is not allowed here. Add it to QIAO_ALLOWED_HOSTS if it is yours.")
+        visit.extra = self._cors.headers(visit.headers.get("origin"))
+        if self._shelter.drain.state != "serving" and not visit.path.endswith("z"):
+            raise Draining("The server is stopping.", retry_after=1.0)
+
+
+async def _nowhere(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    raise UnknownPath

@@ -1,0 +1,44 @@
+"""The doors for those who run the server: healthz, readyz, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from qiao.api.drain import Drain
+from qiao.api.visit import Visit
+from qiao.engines.engine import Engine
+from qiao.telemetry import Metrics
+
+
+class Operations:
+    """Answers without a key; nothing here tells more than health and counts."""
+
+    def __init__(self, engines: Sequence[Engine], drain: Drain, metrics: Metrics) -> None:
+        self._engines = engines
+        self._drain = drain
+        self._metrics = metrics
+
+    async def healthz(self, visit: Visit) -> None:
+        """The process is alive."""
+        await visit.answer(200, "application/json", b'{"status":"ok"}')
+
+    async def readyz(self, visit: Visit) -> None:
+        """200 when a question can be answered: some engine is ready and the server is not stopping."""
+        reasons: list[str] = []
+        if self._drain.state == "serving":
+            for engine in self._engines:
+                health = await engine.health()
+                if health.ready:
+                    await visit.answer(200, "application/json", b'{"status":"ready"}')
+                    return
+                reasons.append(health.reason)
+        else:
+            reasons.append("stopping")
+        body = msgspec.json.encode({"status": "not ready", "reasons": reasons})
+        await visit.answer(503, "application/json", body, [(b"retry-after", b"1")])
+
+    async def metrics(self, visit: Visit) -> None:
+        """The Prometheus text."""
+        await visit.answer(200, "text/plain; version=0.0.4; charset=utf-8", self._metrics.render())

@@ -1,0 +1,405 @@
+"""One client's connection: uvicorn's HTTP/1.1 with deadlines, limits, and a word to the app when the client leaves.
+
+What a connection waits for decides its deadline; what breaks a rule is answered once, and what follows is ignored:
+
+    waiting → head → body → answering → waiting …        over
+
+A deadline counts from the beginning of what it is about, so that a trickle does not move it (threats N4 and N5).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from qiao.api.deadlines import Deadlines
+from qiao.api.drain import Drain
+
+Stage = Literal["waiting", "head", "body", "answering", "over"]
+
+_WATCHED = frozenset({b"host", b"expect", b"transfer-encoding"})
+_PROGRESS = 16 * 2**10  # bytes that a client must take within `write_stall` to count as reading
+_SURPLUS = 1024  # connections over the limit that are told so
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What clients may take: seconds, bytes and counts."""
+
+    connections: int = 12_000
+    first_byte: float = 10.0  # from accept to the first byte
+    head: float = 10.0  # for a whole request head
+    body: float = 60.0  # for a whole request body …
+    body_rate: int = 256 * 2**10  # … and a second more for so many bytes of it
+    keep_alive: float = 75.0  # between two requests
+    write_stall: float = 60.0  # for a client to read on
+    linger: float = 1.0  # for a client to stop sending after the last answer
+    hard_stop: float = 15.0  # from the cut of a drain to the end of every connection
+    head_bytes: int = 16 * 2**10
+    headers: int = 100
+    url: int = 8 * 2**10
+    pipelined: int = 16  # requests that wait behind the one that is answered
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """A connection. `scope["extensions"]["qiao.disconnect"]` takes a callback for the client's leaving.
+
+    A client has left when the connection is lost, when it half-closes (which looks like a crash), and when it does not
+    read. A late body ends `receive` with http.disconnect while `send` still works, so that the app can answer 408.
+    """
+
+    parser: httptools.HttpRequestParser  # until the connection is lost
+
+    def __init__(self, config: Config, state: ServerState, limits: Limits, drain: Drain) -> None:
+        super().__init__(config, state, {}, asyncio.get_running_loop())
+        self.parting = False  # nothing more will be answered
+        self._limits = limits
+        self._drain = drain
+        self._stage: Stage = "waiting"
+        self._active: RequestResponseCycle | None = None  # is being answered; `cycle` is the newest
+        self._leaving: list[Callable[[], None]] = []
+        self._fault = 400
+        self._head = 0  # the head has at most so many bytes; 0: unknown, it began inside a chunk
+        self._has_host = False
+        self._received = 0  # bytes of the body
+        self._framing = 0  # bytes that came since, of chunk extensions and trailers
+        self._clocked = False  # this head or body has its deadline
+        self._body_since = 0.0
+        self._body_late = False
+        self._unsent = 0
+        self._deadlines = Deadlines(self.loop)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Let the client in, or say that the server is full."""
+        self._wire = transport
+        self._drain.enter()
+        super().connection_made(_Courteous(transport, self))
+        surplus = len(self.connections) - self._limits.connections
+        if surplus > _SURPLUS:
+            self.drop()
+        elif surplus > 0:
+            self._refuse(503)
+        else:
+            self._deadlines.sending(self._limits.first_byte, self.part)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the app, and leave no timer and no reference cycle behind."""
+        self.parting = True
+        self._deadlines.close()
+        super().connection_lost(exc)
+        self._gone()
+        self.transport.abort()
+        self.cycle = self.scope = self._active = None  # pyright: ignore[reportAttributeAccessIssue]
+        self._drain.leave()
+
+    def eof_received(self) -> None:
+        """The client half-closes; that nothing is returned closes the transport once its buffer is out."""
+        self._stage, self.parting = "over", True
+        self._must_read()
+        self._gone()
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, then set the deadline of what it waits for."""
+        before, received = self._stage, self._received
+        if before == "over":
+            return
+        if before == "waiting":
+            self._head = len(data)
+        elif before == "head":
+            self._head += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._end_after(self.cycle)  # served as plain HTTP/1.1; what follows may be of the other protocol
+        except httptools.HttpParserError:
+            self._refuse(self._fault)
+        if self._stage == "head":
+            if self._head > self._limits.head_bytes:
+                self._refuse(414 if len(self.url) > self._limits.url else 431)
+            elif not self._clocked:
+                self._clocked = True
+                self._deadlines.sending(self._limits.head, self._late_head)
+        elif self._stage == "body":
+            if not self._clocked:
+                self._clocked, self._body_since = True, self.loop.time()
+                self._deadlines.sending(self._limits.body, self._late_body)
+            self._framing = self._framing + len(data) if before == "body" and received == self._received else 0
+            if self._framing > self._limits.head_bytes:
+                self._refuse(400)
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        if self._stage != "waiting":
+            self._head = 0
+        self._stage, self._clocked, self._has_host = "head", False, False
+        super().on_message_begin()
+        cast(dict[str, Any], self.scope)["extensions"] = {"qiao.disconnect": self._register}
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header. Trailers are refused: uvicorn would hand them out as headers."""
+        if self._stage != "head":
+            self._fail(400)
+        name = name.lower()
+        if name in _WATCHED:
+            self._watch(name, value)
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """The head is whole: check it and start the app."""
+        limits = self._limits
+        if len(self.url) > limits.url:
+            self._fail(414)
+        if len(self.headers) > limits.headers or not self._small():
+            self._fail(431)
+        if self.parser.get_http_version() not in ("1.1", "1.0"):
+            self._fail(505)
+        if self.parser.should_upgrade() and self.parser.get_method() == b"CONNECT":
+            self._fail(405)
+        if len(self.pipeline) >= limits.pipelined:
+            self._fail(400)
+        super().on_headers_complete()
+        self._stage, self._clocked, self._received, self._framing = "body", False, 0, 0
+        if self.expect_100_continue or self._drain.state != "serving":
+            # Whether a client that was answered in place of 100 sends its body all the same cannot be known.
+            self.cycle.keep_alive = False
+        if self.pipeline:
+            self.flow.resume_reading()  # uvicorn has paused it, and would not see the client leave
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        self._received += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        super().on_message_complete()
+        if self.cycle.response_complete:
+            self._wait()
+        else:
+            self._stage = "answering"
+            self._deadlines.sent()
+
+    def on_response_complete(self) -> None:
+        """The answer is whole: on to the next request. In place of uvicorn's, which arms a timer each time."""
+        self.server_state.total_requests += 1
+        self._leaving.clear()
+        if self.parting:
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._stage == "answering":
+            self._wait()
+
+    def pause_writing(self) -> None:
+        """The client reads slower than the app writes."""
+        super().pause_writing()
+        self._must_read()
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        super().resume_writing()
+        if not self.parting:
+            self._deadlines.read()
+
+    def shutdown(self) -> None:
+        """The server stops: answer what was asked, then end the connection."""
+        if self._active is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+        elif self._active is not None and self._stage == "waiting":
+            self.part()
+        elif self._stage in ("waiting", "head"):  # a request may be on its way
+            self._deadlines.hasten(self._limits.linger)
+
+    def drop(self) -> None:
+        """End the connection now, whatever is still to be sent."""
+        self._gone()
+        self.parting = True
+        self._wire.abort()
+
+    def part(self) -> None:
+        """End the connection after the last byte. To close while the client sends would reset what it has not read."""
+        if self.parting:
+            return
+        self.parting = True
+        self._must_read()
+        if self._stage in ("waiting", "answering"):
+            self._wire.close()
+            return
+        self._stage = "over"
+        self.flow.resume_reading()
+        self._deadlines.sending(self._limits.linger, self._wire.close)
+        with contextlib.suppress(OSError, RuntimeError):  # the peer is gone already
+            self._wire.write_eof()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._active = cycle
+        super()._start_asgi_task(cycle, self._call)
+
+    async def _call(self, scope: Any, receive: Any, send: Any) -> None:
+        self._drain.enter()
+        try:
+            await self.app(scope, self._timed(receive) if self._stage == "body" else receive, send)
+        finally:
+            self._drain.leave()
+
+    def _timed(self, receive: Any) -> Any:
+        async def timed() -> Any:
+            message = await receive()
+            return {"type": "http.disconnect"} if self._body_late else message
+
+        return timed
+
+    def _register(self, callback: Callable[[], None]) -> None:
+        if self._active is None or self._active.disconnected:
+            callback()
+        else:
+            self._leaving.append(callback)
+
+    def _gone(self) -> None:
+        if self._active is not None and not self._active.response_complete:
+            self._active.disconnected = True
+            self._active.message_event.set()
+        self.pipeline.clear()
+        self.flow.resume_writing()
+        leaving, self._leaving = self._leaving, []
+        for callback in leaving:
+            callback()
+
+    def _watch(self, name: bytes, value: bytes) -> None:
+        if name == b"expect":
+            self.expect_100_continue = value.lower() == b"100-continue"
+        elif name == b"host":
+            if self._has_host:
+                self._fail(400)
+            self._has_host = True
+        elif self.parser.get_http_version() == "1.0":
+            self._fail(400)  # Transfer-Encoding came with 1.1: whoever passed this on may have seen no body
+        elif value.lower() != b"chunked":
+            self._fail(501)
+
+    def _small(self) -> bool:
+        """Whether the whole head is within its limit; counted only where the chunks do not tell."""
+        if 0 < self._head <= self._limits.head_bytes:
+            return True
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        return size <= self._limits.head_bytes
+
+    def _fail(self, status: int) -> None:
+        """Stop the parser; `data_received` answers."""
+        self._fault = status
+        raise ValueError(status)
+
+    def _refuse(self, status: int) -> None:
+        """Say what is wrong, if it is this request's turn, and end the connection."""
+        stage, self._stage = self._stage, "over"
+        self._deadlines.sent()
+        active, newest = self._active, self.cycle
+        if active is None or (stage != "body" and newest.response_complete):
+            self._say(status)
+            self.part()
+        elif stage != "body":
+            self._end_after(newest)
+        elif newest is not active:
+            self.pipeline.popleft()
+            self._end_after(self.pipeline[0][0] if self.pipeline else active)
+        elif newest.response_complete:
+            self.part()
+        elif newest.response_started:
+            self.drop()
+        else:
+            self._say(status)
+            self._gone()
+            self.part()
+
+    def _say(self, status: int) -> None:
+        phrase = http.HTTPStatus(status).phrase
+        retry = "retry-after: 1\r\n" if status == http.HTTPStatus.SERVICE_UNAVAILABLE else ""
+        head = f"HTTP/1.1 {status} {phrase}\r\ncontent-type: text/plain\r\ncontent-length: {len(phrase) + 1}\r\n{retry}"
+        self._wire.write(f"{head}connection: close\r\n\r\n{phrase}\n".encode("ascii"))
+
+    def _end_after(self, last: RequestResponseCycle) -> None:
+        """Answer what is due up to `last`, ignore what still comes, and end the connection."""
+        self._stage = "over"
+        self._deadlines.sent()
+        last.keep_alive = False
+        if last.response_complete:
+            self.part()
+
+    def _wait(self) -> None:
+        self._stage = "waiting"
+        if self._drain.state == "serving":
+            self._deadlines.sending(self._limits.keep_alive, self.part)
+        else:
+            self.part()
+
+    def _must_read(self) -> None:
+        self._unsent = self._wire.get_write_buffer_size()
+        self._deadlines.reading(self._limits.write_stall, self._late_reading)
+
+    def _late_head(self) -> None:
+        self._refuse(408)
+
+    def _late_body(self) -> None:
+        cycle, limits = self.cycle, self._limits
+        left = self._body_since + limits.body + self._received / limits.body_rate - self.loop.time()
+        if cycle is not self._active or self.flow.read_paused:  # the client waits for us
+            self._deadlines.sending(limits.body, self._late_body)
+        elif cycle.response_complete:
+            self.part()
+        elif left > 0:
+            self._deadlines.sending(left, self._late_body)
+        elif cycle.response_started:
+            self.drop()
+        else:
+            self._body_late, cycle.keep_alive = True, False
+            cycle.message_event.set()
+            self._deadlines.sending(limits.body, self.drop)
+
+    def _late_reading(self) -> None:
+        unsent, left = self._unsent, self._wire.get_write_buffer_size()
+        if unsent - left >= _PROGRESS:
+            self._must_read()
+        elif left:
+            self.drop()
+
+
+class _Courteous(asyncio.Transport):
+    """The transport as uvicorn has it: what closes it is the connection, which knows whether the client still sends."""
+
+    def __init__(self, wire: asyncio.Transport, connection: GuardedProtocol) -> None:
+        super().__init__()
+        self._wire = wire
+        self._connection: GuardedProtocol | None = connection
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._wire.get_extra_info(name, default)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._wire.write(data)
+
+    def is_closing(self) -> bool:
+        return self._connection is None or self._connection.parting
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.part()
+
+    def abort(self) -> None:
+        """Forget the connection, which is lost."""
+        self._connection = None
+
+    def pause_reading(self) -> None:
+        self._wire.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._wire.resume_reading()

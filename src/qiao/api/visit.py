@@ -1,0 +1,200 @@
+"""One request as the doors see it: who, what, and how to answer in the protocol that it speaks."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import aclosing
+from typing import Any
+
+from qiao.api.attendance import Attendance
+from qiao.api.shelter import Shelter
+from qiao.errors import BodyTimeout, BodyTooLarge, CallerError, Draining, KeyRefused, NoCredit, QiaoError
+from qiao.exchange.relay import Relay
+from qiao.wire import dashscope, openai, sse
+from qiao.wire.call import Principal, Protocol
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+HeaderList = list[tuple[bytes, bytes]]
+
+# The cloud's own headers that are part of its answers (reference §1.5).
+_PASSED_ON = (
+    "x-dashscope-call-gateway",
+    "x-dashscope-finished",
+    "x-dashscope-timeout",
+    "req-cost-time",
+    "req-arrive-time",
+    "resp-start-time",
+    "retry-after",
+    "retry-after-ms",
+    "x-should-retry",
+)
+_PROTOCOLS = {"openai": openai, "dashscope": dashscope}
+
+
+class Visit:
+    """A request and the answer to it. `started` tells whether the status has been sent."""
+
+    def __init__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send, shelter: Shelter) -> None:
+        self.scope = scope
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.id = str(uuid.uuid4())
+        self.protocol: Protocol = "dashscope" if self.path.startswith(("/api/", "/api-task/")) else "openai"
+        self.headers: dict[str, str] = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
+        self.principal = Principal()
+        self.streamed = False
+        self.started = False
+        self.unguarded = False  # a rehearsed fault is on its way: what breaks must look broken
+        self.extra: HeaderList = []  # CORS headers, on every answer
+        self._receive = receive
+        self._send = send
+        self._shelter = shelter
+
+    @property
+    def rest(self) -> str:
+        """The raw path as the client wrote it, for paths that are passed on."""
+        raw: bytes = self.scope.get("raw_path") or self.path.encode()
+        return raw.partition(b"?")[0].decode("latin-1")
+
+    @property
+    def query(self) -> str:
+        return self.scope["query_string"].decode("latin-1")
+
+    async def body(self) -> bytes:
+        """The whole request body; BodyTooLarge over the limits, BodyTimeout when it stops coming."""
+        limits = self._shelter.limits
+        announced = int(self.headers.get("content-length") or 0)
+        if announced > limits.body_base64:
+            raise BodyTooLarge(_too_large(limits.body_base64))
+        pieces: list[bytes] = []
+        size = 0
+        with self._shelter.buffered() as held:
+            async for piece in self.pieces():
+                size += len(piece)
+                if size > limits.body_base64:
+                    raise BodyTooLarge(_too_large(limits.body_base64))
+                held.grow(len(piece))
+                pieces.append(piece)
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if size > limits.body and b";base64," not in body:
+            raise BodyTooLarge(_too_large(limits.body))
+        return body
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The request body as it comes."""
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise BodyTimeout("The request body did not arrive in time.")
+            if piece := message.get("body", b""):
+                yield piece
+            if not message.get("more_body", False):
+                return
+
+    def attend(self) -> Attendance:
+        """Watch for the client's leaving and for the server's stopping while the call runs."""
+        return Attendance(self.scope, self._shelter.drain)
+
+    async def answer(self, status: int, content_type: str, body: bytes, headers: HeaderList | None = None) -> None:
+        """A whole answer."""
+        await self._start(status, content_type, [*(headers or []), (b"content-length", b"%d" % len(body))])
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def refuse(self, error: QiaoError) -> None:
+        """An error in the envelope of the protocol spoken; inside the stream when that has begun."""
+        if self.started:
+            await self._finish(self._error_frame(error))
+            return
+        rendered = _PROTOCOLS[self.protocol].render_error(error, self.id, streamed=self.streamed)
+        headers: HeaderList = []
+        if error.retry_after is not None:
+            headers.append((b"retry-after", b"%d" % max(1, -int(-error.retry_after // 1))))
+        if isinstance(error, CallerError | KeyRefused | NoCredit):
+            headers.append((b"x-should-retry", b"false"))
+        if isinstance(error, Draining):
+            headers.append((b"connection", b"close"))
+        await self.answer(rendered.status, rendered.content_type, rendered.body, headers)
+
+    async def relay(self, relay: Relay, attendance: Attendance) -> None:
+        """Send a relay's bytes as they come, with keep-alive comments where the engine is silent."""
+        self.unguarded = not relay.guarded
+        attendance.on_cut(lambda: relay.fail(Draining("The server is stopping."), "cut"))
+        async with aclosing(relay.stream()) as stream:
+            if relay.streamed:
+                await self._stream(relay, stream, attendance)
+                return
+            body = b"".join([piece async for piece in stream])
+            await self.answer(relay.opened.reply.status, relay.content_type, body, self._of(relay))
+
+    async def begin(self, status: int, content_type: str, headers: HeaderList) -> None:
+        """The head of an answer whose body follows by `more` and `end`."""
+        await self._start(status, content_type, headers)
+
+    async def more(self, piece: bytes) -> None:
+        """A piece of the body."""
+        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+
+    async def end(self) -> None:
+        """The end of the body."""
+        await self._finish(b"")
+
+    async def keep_alive(self) -> None:
+        """Say that the stream lives; begin it if nothing was sent yet."""
+        if not self.started:
+            await self._start(200, openai.EVENTS, _STREAM)
+        await self.more(sse.KEEP_ALIVE)
+
+    async def cut(self, last: bytes | None) -> None:
+        """The server stops: end the answer with its last frame."""
+        if self.started:
+            await self._finish(last or self._error_frame(Draining("The server is stopping.")))
+        else:
+            await self.refuse(Draining("The server is stopping."))
+
+    async def _stream(self, relay: Relay, stream: AsyncIterator[bytes], attendance: Attendance) -> None:
+        async for piece in stream:
+            await attendance.turn()
+            if not self.started:
+                await self._start(relay.opened.reply.status, relay.content_type, [*self._of(relay), *_STREAM])
+            await self.more(piece)
+            attendance.sent()
+        await self._finish(b"")
+
+    async def _finish(self, last: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": last})
+
+    async def _start(self, status: int, content_type: str, headers: HeaderList) -> None:
+        self.started = True
+        head = [(b"content-type", content_type.encode("latin-1")), *headers, *self.extra]
+        if not any(name == b"x-request-id" for name, _ in headers):
+            head.append((b"x-request-id", self.id.encode("ascii")))
+        await self._send({"type": "http.response.start", "status": status, "headers": head})
+
+    def _of(self, relay: Relay) -> HeaderList:
+        """The headers that an engine's answer brings: its id, its name, and the cloud's own."""
+        engine, theirs = relay.opened.engine, relay.opened.reply.headers
+        headers: HeaderList = [
+            (b"x-request-id", relay.answer_id.encode("latin-1", "replace")),
+            (b"x-qiao-engine", engine.name.encode("latin-1")),
+        ]
+        if engine.traits.notice:
+            headers.append((b"x-qiao-notice", engine.traits.notice.encode("latin-1")))
+        headers += [(name.encode(), theirs[name].encode("latin-1")) for name in _PASSED_ON if name in theirs]
+        return headers
+
+    def _error_frame(self, error: QiaoError) -> bytes:
+        if self.protocol == "dashscope":
+            return dashscope.error_frame(error, self.id, 1)
+        return openai.error_frame(error, self.id)
+
+
+_STREAM: HeaderList = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+
+
+def _too_large(limit: int) -> str:
+    return f"Payload Too Large: the request body is over {limit // 2**20} MiB."

@@ -1,0 +1,245 @@
+"""The composition root: the only file that names concrete classes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pydantic import SecretStr
+
+from qiao import telemetry
+from qiao.api.chat import Chat
+from qiao.api.cors import Cors
+from qiao.api.drain import Drain
+from qiao.api.front import Door, Front
+from qiao.api.listings import Listings
+from qiao.api.operations import Operations
+from qiao.api.passing import Passing
+from qiao.api.server import Limits as ServerLimits
+from qiao.api.server import Server
+from qiao.api.shelter import Shelter, SizeLimits
+from qiao.clock import Clock, SystemClock
+from qiao.config import ConfigError, EngineRow, Settings
+from qiao.engines import regions
+from qiao.engines.client import Client, Upstream, Url
+from qiao.engines.connection import Limits
+from qiao.engines.dashscope import Cloud, Place
+from qiao.engines.discovered import Discovered
+from qiao.engines.engine import Engine
+from qiao.engines.http import Http
+from qiao.engines.local import Local, Tuning
+from qiao.engines.ollama import Ollama
+from qiao.engines.simulator import Pace, Simulator
+from qiao.exchange.attempts import Attempts
+from qiao.exchange.exchange import Exchange
+from qiao.exchange.meter import Meter
+from qiao.gate.catalog import Catalog
+from qiao.gate.keys import Keys
+from qiao.gate.routes import Routes, Scope, Target
+from qiao.secret import Secret
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+ANY_METHOD = ("GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS")
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What runs: told once the port is open."""
+
+    url: str
+    engines: list[str]
+    notice: str
+    keys: int
+
+
+@dataclass
+class App:
+    """A server put together, to be started and closed."""
+
+    front: Front
+    engines: Sequence[Engine]
+    drain: Drain
+    client: Client
+    meter: Meter
+    settings: Settings
+    local: list[Local] = field(default_factory=list[Local])
+
+    async def start(self) -> None:
+        """Start what runs beside the server; returns at once, /readyz tells when it is ready."""
+        for engine in self.local:
+            await engine.start()
+
+    async def close(self) -> None:
+        """Free everything."""
+        for engine in self.engines:
+            await engine.close()
+        await self.client.close()
+        self.meter.close()
+
+
+def build(settings: Settings, *, clock: Clock | None = None) -> App:
+    """Put the parts together; ConfigError for what only shows here."""
+    clock = clock or SystemClock()
+    timeouts = settings.timeouts
+    ca_file = str(settings.ca_file) if settings.ca_file else None
+    client = Client(connect=timeouts.connect, idle=timeouts.idle, ca_file=ca_file)
+    catalog = Catalog.load()
+    engines = [_engine(row, settings, client, catalog, clock) for row in _rows(settings)]
+    by_name = {engine.name: engine for engine in engines}
+    scopes = [_scope(engine) for engine in engines]
+    routes = Routes(catalog, scopes, _patterns(settings), settings.aliases)
+    metrics = telemetry.Metrics()
+    paid = frozenset(engine.name for engine in engines if isinstance(engine, Cloud))
+    calls = telemetry.CallLog(sys.stderr if settings.log_calls else None)
+    meter = Meter(metrics, calls, catalog, clock, paid)
+    exchange = Exchange(routes, Attempts(by_name, clock), clock, meter.settle)
+    drain = Drain()
+    shelter = Shelter(_sizes(settings), drain)
+    cloud = next((engine for engine in engines if isinstance(engine, Cloud)), None)
+    doors = _doors(
+        Chat(exchange, clock, keep_alive=timeouts.keep_alive),
+        Listings(engines, routes, catalog),
+        Passing(cloud),
+        Operations(engines, drain, metrics),
+        plain=all(isinstance(engine, Cloud) for engine in engines) and not settings.routes and not settings.aliases,
+    )
+    hosts = frozenset(name.lower() for name in (*LOOPBACK_NAMES, settings.host, *settings.allowed_hosts))
+    keys = Keys(key.get_secret_value() for key in settings.keys)
+    front = Front(doors, keys, shelter, Cors(settings.cors_origins), hosts)
+    local = [engine for engine in engines if isinstance(engine, Local)]
+    return App(front, engines, drain, client, meter, settings, local)
+
+
+def serve(settings: Settings, on_ready: Callable[[Started], None] | None = None) -> int:
+    """Run the server until it is told to stop; the exit status."""
+    telemetry.configure(settings.log_level)
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        return uvloop.run(_serve(settings, on_ready))
+    return asyncio.run(_serve(settings, on_ready))
+
+
+async def _serve(settings: Settings, on_ready: Callable[[Started], None] | None) -> int:
+    app = build(settings)
+
+    def started(url: str) -> None:
+        if on_ready is not None:
+            notices = [engine.traits.notice for engine in app.engines if engine.traits.notice]
+            on_ready(Started(url, [engine.name for engine in app.engines], "; ".join(notices), len(settings.keys)))
+
+    await app.start()
+    try:
+        limits = ServerLimits(connections=settings.limits.connections, body=settings.timeouts.body)
+        server = Server(app.front, host=settings.host, port=settings.port, limits=limits, drain=app.drain)
+        return await server.run(window=settings.timeouts.drain, on_started=started)
+    finally:
+        await app.close()
+
+
+def _doors(chat: Chat, listings: Listings, passing: Passing, operations: Operations, *, plain: bool) -> list[Door]:
+    """All paths (reference §1.2); the hot ones first. With nothing but the cloud, listings are the cloud's own."""
+    doors: list[Door] = []
+    for prefix in ("/compatible-mode/v1", "/v1"):
+        doors.append(Door(f"{prefix}/chat/completions", chat.openai))
+        if not plain:
+            doors.append(Door(f"{prefix}/models", listings.models, ("GET",)))
+            doors.append(Door(f"{prefix}/models/{{name:path}}", listings.model, ("GET",)))
+    services = "/api/v1/services/aigc"
+    doors.append(Door(f"{services}/text-generation/generation", chat.text))
+    doors.append(Door(f"{services}/multimodal-generation/generation", chat.multimodal))
+    if not plain:
+        doors.append(Door("/api/v1/models", listings.native, ("GET",)))
+        doors.append(Door("/api/v1/tokenizer", listings.tokenizer))
+    doors.append(Door("/healthz", operations.healthz, ("GET", "HEAD"), needs_key=False))
+    doors.append(Door("/readyz", operations.readyz, ("GET", "HEAD"), needs_key=False))
+    doors.append(Door("/metrics", operations.metrics, ("GET",), needs_key=False))
+    for prefix in ("/compatible-mode", "/v1", "/api", "/api-task", "/compatible-api", "/apps"):
+        doors.append(Door(f"{prefix}/{{rest:path}}", passing, ANY_METHOD))
+    return doors
+
+
+def _rows(settings: Settings) -> list[EngineRow]:
+    """The engines asked for: rows of the configuration, one by `engine`, or by what is there."""
+    if settings.engines and settings.engine is None:
+        return settings.engines
+    kind = settings.engine or ("http" if settings.engine_url else "cloud" if settings.api_key else "local")
+    return [EngineRow(name=kind, kind=kind)]  # pyright: ignore[reportCallIssue]
+
+
+def _engine(row: EngineRow, settings: Settings, client: Client, catalog: Catalog, clock: Clock) -> Engine:
+    timeouts = settings.timeouts
+    limits = Limits(head=timeouts.first_byte, idle=timeouts.idle, total=timeouts.total)
+    try:
+        if row.kind == "cloud":
+            key = _secret(row.key or settings.api_key)
+            if key is None:
+                raise ConfigError(f"engines: {row.name}: the cloud needs a key: set DASHSCOPE_API_KEY")
+            place = _place(row, settings)
+            return Cloud(row.name, place, client, key=key, limits=limits, known=lambda name: catalog.find(name).known)
+        if row.kind == "simulator":
+            pace = Pace(settings.simulator_ttft, settings.simulator_rate)
+            return Simulator(catalog, name=row.name, pace=pace)
+        if row.kind == "local":
+            return _local(row, settings, client, catalog)
+        address = row.url or settings.engine_url
+        if not address:
+            raise ConfigError(f"engines: {row.name}: set url to the engine's address")
+        upstream = Upstream(Url.parse(address), _secret(row.key or settings.engine_key), limits)
+        if row.kind == "http":
+            return Discovered(row.name, upstream, client, clock=clock, context=row.context)
+        if row.kind == "ollama":
+            return Ollama(row.name, upstream, client, clock=clock, context=row.context)
+        return Http(row.name, upstream, client, kind=row.kind)
+    except ValueError as error:
+        raise ConfigError(f"engines: {row.name}: {error}") from None
+
+
+def _place(row: EngineRow, settings: Settings) -> Place:
+    """Where a cloud engine lives: its own address, the address in place of the region's, or the region."""
+    root = row.url or (None if row.region else settings.cloud_url)
+    workspace = row.workspace or settings.workspace
+    if root:
+        return Place(Url.parse(root), None, workspace)
+    region = regions.find(row.region or settings.region)
+    return Place(Url.parse(region.root(workspace)), region, workspace)
+
+
+def _local(row: EngineRow, settings: Settings, client: Client, catalog: Catalog) -> Local:
+    weights = row.model or settings.model
+    return Local(
+        weights.expanduser() if weights else None,
+        client=client,
+        runtime=settings.home / "run",
+        find=catalog.find,
+        name=row.name,
+        tuning=Tuning(context=row.context or settings.context, binary=settings.engine_binary),
+    )
+
+
+def _scope(engine: Engine) -> Scope:
+    if isinstance(engine, Local):
+        return Scope(engine.name, any_model=False, own=engine.names)
+    return Scope(engine.name, engine.traits.any_model)
+
+
+def _patterns(settings: Settings) -> Mapping[str, Sequence[Target]]:
+    """The configured routes: `name` or `name=MODEL` per engine; an empty model keeps the asked name."""
+    return {
+        row.model: [Target(name, model) for name, _, model in (engine.partition("=") for engine in row.engines)]
+        for row in settings.routes
+    }
+
+
+def _secret(value: SecretStr | None) -> Secret | None:
+    return Secret(value.get_secret_value()) if value and value.get_secret_value() else None
+
+
+def _sizes(settings: Settings) -> SizeLimits:
+    limits = settings.limits
+    return SizeLimits(
+        body=limits.body_mib * 2**20, body_base64=limits.body_base64_mib * 2**20, buffered=limits.buffered_mib * 2**20
+    )

@@ -1,0 +1,195 @@
+"""Settings: the only reader of the environment and of qiao.toml.
+
+Order: command line, environment (`QIAO_…`, and `DASHSCOPE_API_KEY`), qiao.toml, defaults.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+Kind = Literal["cloud", "http", "ollama", "local", "simulator", "vllm", "sglang", "llama-server", "lmstudio", "openai"]
+
+
+class ConfigError(Exception):
+    """The settings cannot be used; the message names the setting and says what to do."""
+
+
+class _Strict(BaseModel):
+    model_config = {"extra": "forbid"}
+
+
+class EngineRow(_Strict):
+    """One `[[engines]]` row: what answers calls."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,40}$", description="The name that routes and headers use")
+    kind: Kind = Field(description="What it is; http finds out by itself which server it is")
+    url: str | None = Field(None, description="Address of an http engine, or a root address of the cloud")
+    key: SecretStr | None = Field(None, description="Key of the engine")
+    region: str | None = Field(None, description="Region of the cloud")
+    workspace: str | None = Field(None, description="Workspace of the cloud")
+    model: Path | None = Field(None, description="GGUF file of a local engine")
+    context: int | None = Field(None, ge=256, description="Context length of a local or Ollama engine in tokens")
+
+
+class RouteRow(_Strict):
+    """One `[[routes]]` row: a model name or pattern and the engines to try, in order."""
+
+    model: str = Field(description="A model name; * and ? are wildcards")
+    engines: list[str] = Field(min_length=1, description="Engine names, or name=MODEL to ask for another model there")
+
+
+class TimeoutRow(_Strict):
+    """`[timeouts]`, in seconds."""
+
+    connect: float = Field(3.0, gt=0, description="To connect to an engine")
+    first_byte: float = Field(60.0, gt=0, description="To the first byte of an answer")
+    idle: float = Field(60.0, gt=0, description="Between two reads of an answer")
+    total: float = Field(3600.0, gt=0, description="For a whole answer")
+    keep_alive: float = Field(10.0, gt=0, description="Silence after which a stream gets a comment")
+    drain: float = Field(60.0, ge=0, description="For streams to end after SIGTERM")
+    body: float = Field(60.0, gt=0, description="For a request body to arrive")
+
+
+class LimitRow(_Strict):
+    """`[limits]`."""
+
+    body_mib: int = Field(16, ge=1, description="Largest request body without Base64 data, in MiB")
+    body_base64_mib: int = Field(64, ge=1, description="Largest request body with Base64 data, in MiB")
+    buffered_mib: int = Field(256, ge=1, description="All request bodies held at once, in MiB")
+    connections: int = Field(12_000, ge=1, description="Open connections")
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Each field is `QIAO_<NAME>` in the environment and `<name>` in qiao.toml."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="QIAO_", env_nested_delimiter="__", extra="forbid", populate_by_name=True
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on; others than loopback need client keys")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
+    home: Path = Field(Path("~/.qiao"), description="Folder for all state")
+    keys: Annotated[list[SecretStr], NoDecode] = Field([], description="Client keys, separated by commas")
+    cors_origins: Annotated[list[str], NoDecode] = Field(
+        [], description="Web origins that browsers may call from, separated by commas, or *"
+    )
+    allowed_hosts: Annotated[list[str], NoDecode] = Field(
+        [], description="Further Host names to answer to, separated by commas"
+    )
+    engine: Literal["cloud", "http", "local", "simulator"] | None = Field(
+        None, description="What answers; without it the cloud if there is a key, else the local model"
+    )
+    api_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("api_key", "DASHSCOPE_API_KEY", "QIAO_API_KEY"),
+        description="The cloud's key (DASHSCOPE_API_KEY); it stays on the server",
+    )
+    region: str = Field("cn-beijing", description="Region of the cloud key")
+    workspace: str | None = Field(None, description="Workspace of the cloud key")
+    cloud_url: str | None = Field(None, description="Root address to use instead of the region's")
+    engine_url: str | None = Field(None, description="Address of the http engine")
+    engine_key: SecretStr | None = Field(None, description="Key of the http engine")
+    model: Path | None = Field(None, description="GGUF file for the local engine; without it the built-in model")
+    context: int | None = Field(None, ge=256, description="Context length of the local engine in tokens")
+    engine_binary: str | None = Field(None, description="A llama-server to use in place of the built-in engine")
+    simulator_ttft: float = Field(0.0, ge=0, description="Seconds to the simulator's first token")
+    simulator_rate: float = Field(0.0, ge=0, description="The simulator's tokens per second; 0 is at once")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged")
+    log_calls: bool = Field(True, description="One line per call on standard error")
+    ca_file: Path | None = Field(None, description="Certificates to trust instead of the system's")
+    engines: list[EngineRow] = Field([], description="Engines by name, in place of `engine`")
+    routes: list[RouteRow] = Field([], description="Which engines answer which models")
+    aliases: dict[str, str] = Field({}, description="Further names for models")
+    timeouts: TimeoutRow = Field(TimeoutRow(), description="Time limits in seconds")  # pyright: ignore[reportCallIssue]
+    limits: LimitRow = Field(LimitRow(), description="Size limits")  # pyright: ignore[reportCallIssue]
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @classmethod
+    def load(cls, path: Path | None = None, overrides: dict[str, Any] | None = None) -> Self:
+        """Read all sources; ConfigError in one sentence for anything wrong."""
+        given = {name: value for name, value in (overrides or {}).items() if value is not None}
+        if path is not None and not path.is_file():
+            raise ConfigError(f"config: there is no file {path}")
+
+        class Loaded(cls):
+            model_config = SettingsConfigDict(toml_file=path or Path("qiao.toml"))
+
+        try:
+            settings = Loaded(**given)
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+            raise ConfigError(f"config: {path or 'qiao.toml'}: {error}") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "settings"
+            raise ConfigError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
+        return settings
+
+    @field_validator("keys", "cors_origins", "allowed_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("home", mode="after")
+    @classmethod
+    def _home(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("cors_origins", mode="after")
+    @classmethod
+    def _origins(cls, value: list[str]) -> list[str]:
+        for origin in value:
+            scheme, _, rest = origin.partition("://")
+            if origin != "*" and (not scheme or not rest or "/" in rest or "*" in rest):
+                raise ValueError(f"{origin!r} is not an origin like https://app.example.com (no path, no wildcard)")
+        return value
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        if not self.keys and not _loopback(self.host):
+            raise ValueError(
+                f"listening on {self.host} without client keys would let anybody in: "
+                "set QIAO_KEYS, or stay on 127.0.0.1"
+            )
+        if self.engine == "http" and not self.engine_url:
+            raise ValueError("the http engine needs an address: set --engine-url or QIAO_ENGINE_URL")
+        if self.engine == "cloud" and not self.api_key:
+            raise ValueError("the cloud engine needs a key: set DASHSCOPE_API_KEY")
+        names = [row.name for row in self.engines]
+        for route in self.routes:
+            for engine in route.engines:
+                if engine.partition("=")[0] not in names:
+                    raise ValueError(f"routes: {route.model!r} names the engine {engine!r}, which is not in engines")
+        if len(set(names)) != len(names):
+            raise ValueError("engines: two rows have the same name")
+        return self
+
+
+def _loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

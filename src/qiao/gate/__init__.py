@@ -1,0 +1,1 @@
+"""Who may ask what, where it goes, and what it costs."""

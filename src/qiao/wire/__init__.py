@@ -1,0 +1,1 @@
+"""The wire: bytes in, values out; no I/O and no clock."""

@@ -1,0 +1,113 @@
+"""The built-in model in its own process, asked through the engine's interface."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from qiao.engines.client import Client
+from qiao.engines.local import Local, Tuning
+from qiao.wire import sse
+from qiao.wire.call import Call
+from qiao.wire.document import Document
+from qiao.wire.model import Model
+
+DEMO = Model("qiao-demo", thinking="off", max_output=1024)
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "get_current_weather",
+            "description": "查询指定城市的实时天气",
+            "parameters": {
+                "type": "object",
+                "properties": {
+                    "location": {"type": "string", "description": "城市名称，如北京、上海等"},
+                    "unit": {"type": "string", "enum": ["celsius", "fahrenheit"], "description": "温度单位"},
+                },
+                "required": ["location"],
+            },
+        },
+    },
+    {
+        "type": "function",
+        "function": {
+            "name": "calculate",
+            "description": "执行数学计算",
+            "parameters": {
+                "type": "object",
+                "properties": {"expression": {"type": "string", "description": "数学表达式"}},
+                "required": ["expression"],
+            },
+        },
+    },
+]
+
+
+def call(text: str | list[dict[str, Any]], *, stream: bool = False, model: str = "qiao-demo", **fields: Any) -> Call:
+    messages = [{"role": "user", "content": text}] if isinstance(text, str) else text
+    document = Document.build(model=model, messages=messages, stream=stream, **fields)
+    return Call(str(uuid.uuid4()), "openai", None, model, document, stream, 0.0)
+
+
+async def whole(local: Local, text: str | list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
+    """The completion of a call that does not stream."""
+    reply = await local.open(call(text, **fields))
+    assert reply.status == 200
+    assert reply.content_type == "application/json"
+    return msgspec.json.decode(b"".join([piece async for piece in reply.body]))
+
+
+async def answer(local: Local, text: str | list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
+    """The first choice of a call that does not stream."""
+    return (await whole(local, text, **fields))["choices"][0]
+
+
+async def streamed(local: Local, text: str | list[dict[str, Any]], **fields: Any) -> list[dict[str, Any]]:
+    """The chunks of a call that streams, without [DONE], which must be there."""
+    reply = await local.open(call(text, stream=True, **fields))
+    assert reply.streamed
+    frames = sse.split(b"".join([piece async for piece in reply.body]))
+    assert frames[-1] == b"data: [DONE]\n\n"
+    return [msgspec.json.decode(sse.data(frame) or b"") for frame in frames[:-1]]
+
+
+def joined(chunks: list[dict[str, Any]], name: str = "content", index: int = 0) -> str:
+    choices = [choice for chunk in chunks for choice in chunk["choices"] if choice["index"] == index]
+    return "".join(choice["delta"].get(name) or "" for choice in choices)
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+async def client(anyio_backend: str) -> AsyncIterator[Client]:
+    client = Client()
+    yield client
+    await client.close()
+
+
+@pytest.fixture(scope="session")
+def engine(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Local]:
+    """Makes an engine of the built-in model, or of the weights named."""
+
+    def make(path: Path | None = None, tuning: Tuning | None = None, model: Model = DEMO) -> Local:
+        runtime = tmp_path_factory.mktemp("runtime")
+        return Local(path, client=client, runtime=runtime, find=lambda _: model, tuning=tuning)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+async def local(engine: Callable[..., Local]) -> AsyncIterator[Local]:
+    local = engine()
+    await local.start()
+    yield local
+    await local.close()
