@@ -87,11 +87,12 @@ class Server:
 
     name: str
     port: int
+    command: list[str]
     process: subprocess.Popen[bytes]
     start: float = 0.0  # seconds from its start to its first answer
 
     def __str__(self) -> str:
-        return f"{self.name} ({shlex.join(map(str, self.process.args))})"
+        return f"{self.name} ({shlex.join(self.command)})"
 
     def cpu(self) -> int:
         """Nanoseconds of CPU, user and system, that its process tree has used."""
@@ -146,9 +147,10 @@ def _launch(plan: Plan, folder: Path, engine: int) -> Server:
         filled = text.replace("@PORT@", str(port)).replace("@ENGINE@", str(engine)).replace("@KEY@", KEY)
         (folder / name).write_text(filled, "utf-8")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_SCRUBBED)}
+    command = plan.command(port, engine)
     with on_cpus(server=True):
         process = subprocess.Popen(
-            plan.command(port, engine),
+            command,
             cwd=folder,
             env=kept | plan.environment,
             stdin=subprocess.DEVNULL,
@@ -156,21 +158,22 @@ def _launch(plan: Plan, folder: Path, engine: int) -> Server:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-    return Server(plan.name, port, process)
+    return Server(plan.name, port, command, process)
 
 
 @contextmanager
 def engine(folder: Path) -> Generator[Server]:
     """The engine that all servers ask."""
+    command = [sys.executable, str(HERE / "engine.py")]
     with on_cpus(server=False):
         process = subprocess.Popen(
-            [sys.executable, str(HERE / "engine.py")],
+            command,
             cwd=folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
-    running = Server("engine", 0, process)
+    running = Server("engine", 0, command, process)
     try:
         assert process.stdout is not None
         running.port = int(process.stdout.readline())

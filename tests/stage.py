@@ -62,7 +62,9 @@ class Asked:
 
     async def begin(self, content_type: str = "text/event-stream") -> None:
         """The head of a chunked answer."""
-        await self.send(f"HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ntransfer-encoding: chunked\r\n\r\n".encode())
+        await self.send(
+            f"HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ntransfer-encoding: chunked\r\n\r\n".encode()
+        )
 
     async def piece(self, data: bytes) -> None:
         """One HTTP chunk."""

@@ -103,7 +103,7 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
         Chat(exchange, clock, keep_alive=timeouts.keep_alive),
         Listings(engines, routes, catalog),
         Passing(cloud),
-        Operations(engines, drain, metrics),
+        Operations(engines, drain, metrics, clock),
         plain=all(isinstance(engine, Cloud) for engine in engines) and not settings.routes and not settings.aliases,
     )
     hosts = frozenset(name.lower() for name in (*LOOPBACK_NAMES, settings.host, *settings.allowed_hosts))
@@ -167,7 +167,7 @@ def _rows(settings: Settings) -> list[EngineRow]:
     if settings.engines and settings.engine is None:
         return settings.engines
     kind = settings.engine or ("http" if settings.engine_url else "cloud" if settings.api_key else "local")
-    return [EngineRow(name=kind, kind=kind)]  # pyright: ignore[reportCallIssue]
+    return [EngineRow.model_validate({"name": kind, "kind": kind})]
 
 
 def _engine(row: EngineRow, settings: Settings, client: Client, catalog: Catalog, clock: Clock) -> Engine:

@@ -112,8 +112,10 @@ class Settings(BaseSettings):
     engines: list[EngineRow] = Field([], description="Engines by name, in place of `engine`")
     routes: list[RouteRow] = Field([], description="Which engines answer which models")
     aliases: dict[str, str] = Field({}, description="Further names for models")
-    timeouts: TimeoutRow = Field(TimeoutRow(), description="Time limits in seconds")  # pyright: ignore[reportCallIssue]
-    limits: LimitRow = Field(LimitRow(), description="Size limits")  # pyright: ignore[reportCallIssue]
+    timeouts: TimeoutRow = Field(
+        default_factory=lambda: TimeoutRow.model_validate({}), description="Time limits in seconds"
+    )
+    limits: LimitRow = Field(default_factory=lambda: LimitRow.model_validate({}), description="Size limits")
 
     @classmethod
     def settings_customise_sources(
@@ -127,7 +129,7 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
     @classmethod
-    def load(cls, path: Path | None = None, overrides: dict[str, Any] | None = None) -> Self:
+    def load(cls, path: Path | None = None, overrides: dict[str, Any] | None = None) -> Settings:
         """Read all sources; ConfigError in one sentence for anything wrong."""
         given = {name: value for name, value in (overrides or {}).items() if value is not None}
         if path is not None and not path.is_file():

@@ -206,11 +206,11 @@ async def test_another_llama_server_is_spoken_to_in_the_same_way(engine: Callabl
     local = engine(tuning=Tuning(binary=str(binary)))
     child = await child_of(local)
     assert (await answer(local, "谢谢"))["message"]["content"] == "不客气！"
-    server = offspring(child.pid)
-    assert child.pid is not None
-    os.kill(child.pid, signal.SIGKILL)
+    server, killed = offspring(child.pid), child.pid
+    assert killed is not None
+    os.kill(killed, signal.SIGKILL)
     await until(lambda: not alive(server))
-    await until(lambda: child.state == "ready" and child.pid is not None)
+    await until(lambda: child.state == "ready" and child.pid not in {None, killed})
     server = offspring(child.pid)
     await local.close()
     assert not alive(server)

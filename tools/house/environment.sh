@@ -31,4 +31,11 @@ fi
 unset VIRTUAL_ENV
 # Trust what the system trusts, as git and pip do: a company's proxy has a certificate of its own.
 export UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-true}"
-exec .venv/bin/uv sync --frozen --inexact --all-extras "$@"
+.venv/bin/uv sync --frozen --inexact --all-extras "$@"
+
+# The one thing that the packages leave to the system; a slim Linux image lacks it.
+if ! .venv/bin/python -c 'import xllamacpp' 2>/dev/null; then
+    echo "qiao: 内置引擎无法载入，通常是缺少系统库 libgomp（Debian：apt-get install libgomp1）；云端不受影响。" >&2
+    echo "      The built-in engine cannot be loaded, most likely for lack of the system's libgomp" \
+        "(Debian: apt-get install libgomp1); the cloud does not need it." >&2
+fi

@@ -8,15 +8,20 @@ import msgspec
 
 from qiao.api.drain import Drain
 from qiao.api.visit import Visit
+from qiao.clock import Clock
 from qiao.engines.engine import Engine
 from qiao.telemetry import Metrics
+
+REMEMBERED = 5.0  # seconds
 
 
 class Operations:
     """Answers without a key; nothing here tells more than health and counts."""
 
-    def __init__(self, engines: Sequence[Engine], drain: Drain, metrics: Metrics) -> None:
+    def __init__(self, engines: Sequence[Engine], drain: Drain, metrics: Metrics, clock: Clock) -> None:
         self._engines = engines
+        self._clock = clock
+        self._ready_until = 0.0
         self._drain = drain
         self._metrics = metrics
 
@@ -26,19 +31,27 @@ class Operations:
 
     async def readyz(self, visit: Visit) -> None:
         """200 when a question can be answered: some engine is ready and the server is not stopping."""
-        reasons: list[str] = []
-        if self._drain.state == "serving":
-            for engine in self._engines:
-                health = await engine.health()
-                if health.ready:
-                    await visit.answer(200, "application/json", b'{"status":"ready"}')
-                    return
-                reasons.append(health.reason)
-        else:
-            reasons.append("stopping")
+        reasons = await self._reasons() if self._drain.state == "serving" else ["stopping"]
+        if not reasons:
+            await visit.answer(200, "application/json", b'{"status":"ready"}')
+            return
         body = msgspec.json.encode({"status": "not ready", "reasons": reasons})
         await visit.answer(503, "application/json", body, [(b"retry-after", b"1")])
 
     async def metrics(self, visit: Visit) -> None:
         """The Prometheus text."""
         await visit.answer(200, "text/plain; version=0.0.4; charset=utf-8", self._metrics.render())
+
+    async def _reasons(self) -> list[str]:
+        """Why no engine is ready; empty when one is, which is believed for a while: probes come every few seconds."""
+        now = self._clock.monotonic()
+        if now < self._ready_until:
+            return []
+        reasons: list[str] = []
+        for engine in self._engines:
+            health = await engine.health()
+            if health.ready:
+                self._ready_until = now + REMEMBERED
+                return []
+            reasons.append(health.reason)
+        return reasons

@@ -78,7 +78,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._unsent = 0
         self._deadlines = Deadlines(self.loop)
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] - as uvicorn
         """Let the client in, or say that the server is full."""
         self._wire = transport
         self._drain.enter()
@@ -98,7 +98,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         self._gone()
         self.transport.abort()
-        self.cycle = self.scope = self._active = None  # pyright: ignore[reportAttributeAccessIssue]
+        self.cycle = self.scope = self._active = None  # pyright: ignore[reportAttributeAccessIssue] - as uvicorn
         self._drain.leave()
 
     def eof_received(self) -> None:
@@ -116,12 +116,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._head = len(data)
         elif before == "head":
             self._head += len(data)
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._end_after(self.cycle)  # served as plain HTTP/1.1; what follows may be of the other protocol
-        except httptools.HttpParserError:
-            self._refuse(self._fault)
+        self._feed(data)
         if self._stage == "head":
             if self._head > self._limits.head_bytes:
                 self._refuse(414 if len(self.url) > self._limits.url else 431)
@@ -162,8 +157,10 @@ class GuardedProtocol(HttpToolsProtocol):
             self._fail(431)
         if self.parser.get_http_version() not in ("1.1", "1.0"):
             self._fail(505)
-        if self.parser.should_upgrade() and self.parser.get_method() == b"CONNECT":
-            self._fail(405)
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                self._fail(405)
+            return  # `_feed` begins again
         if len(self.pipeline) >= limits.pipelined:
             self._fail(400)
         super().on_headers_complete()
@@ -181,6 +178,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is whole."""
+        if self._stage == "head":
+            return
         super().on_message_complete()
         if self.cycle.response_complete:
             self._wait()
@@ -240,6 +239,27 @@ class GuardedProtocol(HttpToolsProtocol):
         self._deadlines.sending(self._limits.linger, self._wire.close)
         with contextlib.suppress(OSError, RuntimeError):  # the peer is gone already
             self._wire.write_eof()
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            # An upgrade may be ignored, but the parser takes the body for the other protocol: Java's client, which asks
+            # for h2c with every first POST, would seem to send none. So the same head is parsed again without that wish.
+            head = self._plain_head()
+            self.parser = httptools.HttpRequestParser(self)
+            self._feed(head + data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse(self._fault)
+
+    def _plain_head(self) -> bytes:
+        lines = [b"%s %s HTTP/1.1" % (self.parser.get_method(), self.url)]
+        for name, value in self.headers:
+            if name == b"connection":
+                value = b"close" if b"close" in value.lower() else b"keep-alive"
+            if name != b"upgrade":
+                lines.append(b"%s: %s" % (name, value))
+        return b"\r\n".join([*lines, b"", b""])
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._active = cycle

@@ -28,7 +28,7 @@ _INTERRUPT_WINDOW = 5.0  # seconds: whoever presses Ctrl-C sits there and waits
 _LAST_MOMENT = 1.0  # seconds for what was cancelled to end
 # A client that vanished is found after a minute, whether the server waits for its bytes or for its acknowledgement.
 # Connections inherit these from the listening socket.
-_TUNING = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 60_000}
+_TUNING = {"TCP_NODELAY": 1, "TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 60_000}
 
 
 class Server:
@@ -153,8 +153,8 @@ def bind(host: str, port: int) -> socket.socket:
     """A socket on this address; port 0 takes a free one, `::` takes IPv4 too. OSError says plainly what is wrong."""
     try:
         family, *_, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
-    except (OSError, OverflowError) as error:
-        raise OSError(errno.EADDRNOTAVAIL, f"{host} port {port} is not an address") from error
+    except (OSError, UnicodeError) as error:
+        raise OSError(errno.EADDRNOTAVAIL, f"{host} is not an address") from error
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

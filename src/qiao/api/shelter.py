@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ class Shelter:
         self._held = 0
 
     @contextmanager
-    def buffered(self) -> Iterator[Held]:
+    def buffered(self) -> Generator[Held]:
         """Count a body's bytes while it is read and released."""
         held = Held(self)
         try:

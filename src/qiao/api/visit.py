@@ -112,6 +112,8 @@ class Visit:
             return
         rendered = _PROTOCOLS[self.protocol].render_error(error, self.id, streamed=self.streamed)
         headers: HeaderList = []
+        if rendered.answer_id is not None:
+            headers.append((b"x-request-id", rendered.answer_id.encode("latin-1", "replace")))
         if error.retry_after is not None:
             headers.append((b"retry-after", b"%d" % max(1, -int(-error.retry_after // 1))))
         if isinstance(error, CallerError | KeyRefused | NoCredit):

@@ -57,7 +57,6 @@ TEXT = {
     "usage.option": "这里没有选项 {option}",
     "usage.option_close": "这里没有选项 {option}；是不是想用 {close}？",
     "usage.no_value": "选项 {option} 后面要有值",
-    "usage.missing": "缺少 {option}",
     "usage.value": "{option} 的值不对，应为 {expected}",
     # 访问谁
     "place.nothing": "没有可用的服务：用 `qiao serve` 启动一个，或用 --url 指定，或设置 DASHSCOPE_API_KEY。",

@@ -161,8 +161,7 @@ def _usage_error(error: Any) -> str:
     parameter = getattr(error, "param", None)
     if parameter is not None:
         option = parameter.opts[0] if parameter.param_type_name == "option" else parameter.metavar
-        key = "usage.missing" if kind == "MissingParameter" else "usage.value"
-        return say(key, option=option, expected=parameter.display_type(error.ctx))
+        return say("usage.value", option=option, expected=parameter.display_type(error.ctx))
     return error.format_message()
 
 

@@ -57,7 +57,6 @@ TEXT = {
     "usage.option": "there is no option {option} here",
     "usage.option_close": "there is no option {option} here; did you mean {close}?",
     "usage.no_value": "the option {option} needs a value",
-    "usage.missing": "{option} is missing",
     "usage.value": "the value of {option} is not {expected}",
     # where to ask
     "place.nothing": "No server to ask: start one with `qiao serve`, name one with --url, or set DASHSCOPE_API_KEY.",

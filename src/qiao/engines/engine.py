@@ -58,7 +58,9 @@ class Engine(Protocol):
     """What answers a call. `open` raises an EngineError when there is no answer, and returns any answer, also 4xx."""
 
     name: str
-    traits: Traits
+
+    @property
+    def traits(self) -> Traits: ...
 
     async def open(self, call: wire_call.Call) -> Reply: ...
 

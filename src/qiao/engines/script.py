@@ -45,7 +45,7 @@ class Ask:
         return evidence.speaks_chinese(self.text)
 
     @property
-    def format(self) -> str:
+    def form(self) -> str:
         return self.values.get("response_format", {"type": "text"})["type"]
 
     @property
@@ -137,9 +137,9 @@ def _thought(ask: Ask, die: Random) -> str:
 def _text(ask: Ask, die: Random) -> str:
     if "translation_options" in ask.values:
         return _translated(ask)
-    if ask.format == "json_schema":
+    if ask.form == "json_schema":
         return _instance(ask, ask.values["response_format"]["json_schema"]["schema"])
-    if ask.format == "json_object":
+    if ask.form == "json_object":
         return _json(_like(ask))
     if ask.messages[-1].role == "tool":
         return _after_tools(ask)

@@ -56,10 +56,12 @@ class Message(msgspec.Struct):
 
 
 def is_list(value: Any) -> TypeGuard[list[Any]]:
+    """Whether a decoded value is an array."""
     return isinstance(value, list)
 
 
 def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
+    """Whether a decoded value is an object."""
     return isinstance(value, dict)
 
 

@@ -59,7 +59,7 @@ _STOP = (
     'The "stop" parameter must be of type "str", "list[str]", "list[int]", or "list[list[int]]", '
     "and all elements within the list must be of the same type."
 )
-_FORMAT = "Unknown format of response_format, response_format should be an object with a 'type'."
+_ODD_FORM = "Unknown format of response_format, response_format should be an object with a 'type'."
 _CHOICE = (
     "Input should be a valid string: parameters.tool_choice.str & "
     "Field required: parameters.tool_choice.ToolChoice.function"
@@ -144,14 +144,14 @@ def _tool_choice(value: Any) -> str | None:
 def _response_format(value: Any) -> str | None:
     kind = value.get("type") if is_object(value) else None
     if not isinstance(kind, str):
-        return _FORMAT
+        return _ODD_FORM
     if kind not in {"text", "json_object", "json_schema"}:
         return f"'response_format.type' Invalid value: '{kind}'. Supported values are: 'json_object' and 'text'."
     if kind != "json_schema":
         return None
     wrapped = value.get("json_schema")
     if not is_object(wrapped) or not is_object(wrapped.get("schema")):
-        return f"{_FORMAT} A 'json_schema' needs 'json_schema.schema'."
+        return f"{_ODD_FORM} A 'json_schema' needs 'json_schema.schema'."
     return None
 
 

@@ -21,11 +21,15 @@ def given(raw: msgspec.Raw) -> bool:
 
 
 class ToolFunction(msgspec.Struct, omit_defaults=True):
+    """A piece of a called function: its name once, its arguments bit by bit."""
+
     name: str | None = None
     arguments: str | None = None
 
 
 class ToolDelta(msgspec.Struct):
+    """A piece of a tool call."""
+
     index: int | None = None
     id: str | None = None
     function: ToolFunction | None = None
@@ -46,6 +50,8 @@ class Delta(msgspec.Struct):
 
 
 class Choice(msgspec.Struct):
+    """One of the answers in a chunk, or in a whole completion."""
+
     index: int = 0
     delta: Delta | None = None
     message: Delta | None = None

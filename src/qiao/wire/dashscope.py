@@ -157,7 +157,8 @@ def render_error(error: QiaoError, call_id: str, *, streamed: bool) -> Rendered:
     A refusal that the cloud itself wrote in this protocol goes back as it came.
     """
     if isinstance(error, Refused) and _is_flat(_object(error.body)):
-        return Rendered(error.status, error.content_type, error.body)
+        named = _object(error.body).get("request_id")
+        return Rendered(error.status, error.content_type, error.body, str(named) if named else None)
     if streamed and error.behind_gateway:
         return Rendered(200, EVENTS, error_frame(error, call_id, 1))
     return Rendered(error.status, JSON, envelope(error, call_id))

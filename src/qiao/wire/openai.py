@@ -90,8 +90,11 @@ def envelope(error: QiaoError, call_id: str) -> dict[str, Any]:
 
 def render_error(error: QiaoError, call_id: str, *, streamed: bool) -> Rendered:
     """The whole answer for an error before the first byte (E3, E4; E5 for a streamed call)."""
-    if isinstance(error, Refused) and _object(error.body).get("error") is not None:
-        return Rendered(error.status, error.content_type, error.body)
+    if isinstance(error, Refused):
+        theirs = _object(_unframed(error.body))
+        if theirs.get("error") is not None:
+            named = str(theirs.get("id") or theirs.get("request_id") or "").removeprefix("chatcmpl-")
+            return Rendered(error.status, error.content_type, error.body, named or None)
     body = envelope(error, call_id)
     if streamed and error.behind_gateway:
         body.pop("request_id")
@@ -109,8 +112,7 @@ def error_frame(error: QiaoError, call_id: str) -> bytes:
 
 def classify(status: int, headers: Mapping[str, str], body: bytes, now: float) -> QiaoError:
     """What an answer of 400 or more means. `now` is the epoch in seconds, for a Retry-After that is a date."""
-    plain = body.removeprefix(b"data:").strip()
-    fields = _object(plain)
+    fields = _object(_unframed(body))
     inner: dict[str, Any] = fields["error"] if isinstance(fields.get("error"), dict) else fields
     code = str(inner.get("code") or inner.get("type") or "")
     detail = inner.get("message") or (fields["error"] if isinstance(fields.get("error"), str) else "")
@@ -156,6 +158,11 @@ def error_in(data: bytes) -> QiaoError | None:
     if native in {"InvalidParameter", "DataInspectionFailed"} or 400 <= status < 500:
         return Refused(message, status=status or 400, code=native or "InvalidParameter", body=data, content_type=JSON)
     return EngineFailed(message, code="InternalError" if code.isdigit() or not native else native)
+
+
+def _unframed(body: bytes) -> bytes:
+    """An error body without the event framing that the cloud puts around it for streamed calls (E5)."""
+    return body.removeprefix(b"data:").strip()
 
 
 def _object(data: bytes) -> dict[str, Any]:

@@ -39,3 +39,4 @@ class Rendered:
     status: int
     content_type: str
     body: bytes
+    answer_id: str | None = None  # the UUID in a body that an engine wrote

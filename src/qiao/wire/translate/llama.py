@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -150,7 +150,7 @@ def _tools(document: Document) -> tuple[list[dict[str, Any]], bool]:
     if not tools or choice == "none":
         return [], False
     if isinstance(choice, dict):
-        name = _convert(choice, _Choice, "tool_choice").function.name
+        name = _typed(choice, _Choice, "tool_choice").function.name
         named = [tool for tool in tools if tool["function"].get("name") == name]
         if not named:
             raise InvalidParameter(f"tool_choice names {name!r}, which is not in tools.", param="tool_choice")
@@ -191,7 +191,7 @@ def _message(message: dict[str, Any], sees: bool) -> dict[str, Any]:
     """A message with text as a string, and images only where the model sees and only as data."""
     content = message.get("content")
     if isinstance(content, list):
-        parts = [_part(part, sees) for part in _convert(content, list[dict[str, Any]], "messages")]
+        parts = [_part(part, sees) for part in _typed(content, list[dict[str, Any]], "messages")]
         plain = all(part["type"] == "text" for part in parts)
         content = "".join(part["text"] for part in parts) if plain else parts
     if message.get("role") == "tool" and isinstance(content, str):
@@ -205,7 +205,7 @@ def _part(part: dict[str, Any], sees: bool) -> dict[str, Any]:
     if not sees or part.get("type") != "image_url":
         raise InvalidParameter(_BAD_PART, param="messages")
     image = part.get("image_url")
-    url: Any = image.get("url") if isinstance(image, dict) else image  # pyright: ignore
+    url = cast("dict[str, Any]", image).get("url") if isinstance(image, dict) else image
     if not isinstance(url, str) or not url.startswith("data:image/"):
         raise InvalidParameter(_BAD_URL, param="messages")  # nothing is fetched for a caller
     return {"type": "image_url", "image_url": {"url": url}}
@@ -217,13 +217,13 @@ def _as_text(value: Any, control: re.Pattern[bytes]) -> msgspec.Raw:
 
 
 def _stop(value: Any) -> tuple[str, ...]:
-    if isinstance(value, list) and not all(isinstance(text, str) for text in _convert(value, list[Any], "stop")):
+    if isinstance(value, list) and not all(isinstance(text, str) for text in _typed(value, list[Any], "stop")):
         raise InvalidParameter('The local engine takes "stop" as text only.', param="stop")
-    texts = [value] if isinstance(value, str) else _convert(value or [], list[str], "stop")
+    texts = [value] if isinstance(value, str) else _typed(value or [], list[str], "stop")
     return tuple(text for text in texts if text)
 
 
-def _convert(value: Any, kind: type[T], name: str) -> T:
+def _typed(value: Any, kind: type[T], name: str) -> T:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:

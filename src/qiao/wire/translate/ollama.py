@@ -29,8 +29,21 @@ _OPTIONS = {
     "stop": "stop",
 }
 _SPECIAL = frozenset(
-    "model messages tools tool_choice response_format stream stream_options n max_tokens max_completion_tokens "
-    "enable_thinking options parallel_tool_calls".split()
+    {
+        "model",
+        "messages",
+        "tools",
+        "tool_choice",
+        "response_format",
+        "stream",
+        "stream_options",
+        "n",
+        "max_tokens",
+        "max_completion_tokens",
+        "enable_thinking",
+        "options",
+        "parallel_tool_calls",
+    }
 )
 
 

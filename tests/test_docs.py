@@ -1,0 +1,145 @@
+"""The pages cannot lie: their examples run, their generated parts are up to date, their links lead somewhere."""
+
+import asyncio
+import io
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qiao.config import Settings
+from qiao.errors import EngineFailed
+from qiao.exchange.meter import Meter
+from qiao.exchange.relay import Outcome, Settlement
+from qiao.gate.catalog import Catalog
+from qiao.telemetry import CallLog, Metrics
+from qiao.wire.usage import Usage
+from tests import pages, stage
+from tests.pages import ROOT, SHELL, Block, Reader
+from tools.docs import doors, reference
+
+DOCS = ROOT / "docs"
+RUNS = (*SHELL, "python", "toml", "json")
+LINK = re.compile(r"(?<!\!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)|(?:src|srcset|href)=\"([^\"]+)\"")
+# Clients have a suite of their own; reference pages are generated.
+WRITTEN = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", DOCS / "index.md"]
+WRITTEN += [page for page in sorted((DOCS / "guides").glob("*.md")) if not page.name.endswith(".zh-CN.md")]
+ALL = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
+TWINS = [page for page in WRITTEN if page.name != "CONTRIBUTING.md"]
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def twin(page: Path) -> Path:
+    return page.with_suffix(".zh-CN.md")
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A simulator in the place of the cloud."""
+    reader = Reader(tmp_path_factory.mktemp("cloud"))
+    reader.serve(f"qiao serve --engine simulator --port {reader.port()}", reader.port())
+    yield f"http://127.0.0.1:{reader.port()}"
+    reader.close()
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=name_of)
+def test_the_examples_of_a_page_run(page: Path, cloud: str, tmp_path: Path) -> None:
+    todo = pages.blocks(page)
+    reader = Reader(tmp_path, cloud)
+    try:
+        for block in todo:
+            reader.read(block)
+    finally:
+        reader.close()
+
+
+@pytest.mark.parametrize("page", TWINS, ids=name_of)
+def test_a_page_has_a_chinese_twin_with_the_same_examples(page: Path) -> None:
+    ours = [block for block in pages.blocks(page) if block.language in RUNS]
+    theirs = [block for block in pages.blocks(twin(page)) if block.language in RUNS]
+    assert [without_comments(block) for block in ours] == [without_comments(block) for block in theirs]
+    assert len(pages.blocks(page)) == len(pages.blocks(twin(page)))
+
+
+def without_comments(block: Block) -> Block:
+    code = "\n".join(re.sub(r"(^|\s+)#( .*|$)", "", line) for line in block.code.splitlines())
+    return Block(block.language, block.name, code)
+
+
+@pytest.mark.parametrize("page", ALL, ids=name_of)
+def test_data_in_a_page_is_of_its_language(page: Path) -> None:
+    for block in pages.blocks(page):
+        if block.language == "json":
+            json.loads(block.code)
+        if block.language == "toml":
+            Settings.model_validate(tomllib.loads(block.code))
+
+
+@pytest.mark.parametrize("page", ALL, ids=name_of)
+def test_a_link_leads_somewhere(page: Path) -> None:
+    targets = [next(filter(None, found)) for found in LINK.findall(page.read_text("utf-8"))]
+    here = [target for target in targets if not re.match(r"https?:|#|mailto:", target)]
+    gone = [target for target in here if not (page.parent / target.partition("#")[0]).exists()]
+    assert gone == []
+
+
+@pytest.mark.parametrize("page", [page for page in ALL if page.parent.name != "reference"], ids=name_of)
+def test_every_page_can_be_reached(page: Path) -> None:
+    linked = {
+        (other.parent / next(filter(None, found)).partition("#")[0]).resolve()
+        for other in ALL
+        if other != page
+        for found in LINK.findall(other.read_text("utf-8"))
+    }
+    assert page.resolve() in linked or page == ROOT / "README.md"
+
+
+@pytest.mark.parametrize("name", reference.pages())
+def test_a_generated_page_is_up_to_date(name: str) -> None:
+    assert (ROOT / name).read_text("utf-8") == reference.pages()[name], "run `make docs`"
+
+
+def test_nothing_but_generated_pages_is_in_the_reference() -> None:
+    assert {name_of(page) for page in (DOCS / "reference").iterdir()} == set(reference.pages())
+
+
+@pytest.mark.anyio
+async def test_every_response_header_is_in_the_reference() -> None:
+    plain = {"date", "content-type", "content-length", "connection", "transfer-encoding"}
+    seen: set[str] = set()
+    async with stage.bridge(engine="simulator", keys=["sk-1"], cors_origins=["https://app.example.com"]) as bridge:
+        for headers in ({}, {"authorization": "Bearer sk-1"}, {"x_api_key": "sk-1", "x_qiao_fault": "429;retry_after=2"}):
+            for stream in (False, True):
+                asked = stage.CALL | {"stream": stream}
+                path = "/v1/chat/completions"
+                seen |= (await bridge.ask(path, asked, origin="https://app.example.com", **headers)).headers.keys()
+    assert seen - plain == set(doors.RESPONSE)
+
+
+def test_every_field_of_the_call_log_is_in_the_reference() -> None:
+    assert set(logged()) == set(doors.LOG_FIELDS)
+
+
+def test_every_outcome_is_in_the_reference() -> None:
+    assert set(doors.OUTCOMES) == set(Outcome.__args__)
+
+
+def logged() -> dict[str, object]:
+    """The line of a call of which everything is known."""
+    lines = io.StringIO()
+
+    async def settle() -> None:
+        meter = Meter(Metrics(), CallLog(lines), Catalog.load(), stage_clock(), frozenset({"cloud"}))
+        usage = Usage(input=9, output=2, cached=1, reasoning=1)
+        error = EngineFailed("")
+        meter.settle(Settlement(stage_call(), "broken", 200, "cloud", usage, error, attempts=1, ttft=0.1, duration=1.0))
+        meter.close()
+
+    asyncio.run(settle())
+    return json.loads(lines.getvalue())
