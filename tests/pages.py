@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
@@ -100,13 +99,12 @@ class Reader:
         return _PORT.sub(lambda match: str(self.port(match[0])), code)
 
     def _shell(self, code: str) -> None:
+        self._dry_run(code)
         server = _SERVER.search(code)
         self._exported |= dict(_EXPORT.findall(self._here(code)))
         if server is None:
-            if "make " in code:
-                self._dry_run(code)
-            else:
-                self.printed = self._run("bash", "-euo", "pipefail", "-c", self._here(code))
+            code = re.sub(r"^make .*$", "", self._here(code), flags=re.MULTILINE)
+            self.printed = self._run("bash", "-euo", "pipefail", "-c", code)
             return
         command = server[0].replace("make serve", "qiao serve").strip()
         printed = re.search(r"--port (\d+)", command)
@@ -117,7 +115,8 @@ class Reader:
         """Targets of make are looked up, not made: these tests run inside one of them."""
         for line in code.splitlines():
             if line.startswith("make "):
-                done = subprocess.run(["make", "-n", *line.split("#")[0].split()[1:]], cwd=ROOT, capture_output=True)
+                targets = line.split("#")[0].split()[1:]
+                done = subprocess.run(["make", "-n", *targets], cwd=ROOT, capture_output=True, check=False)
                 assert done.returncode == 0, done.stderr.decode()
 
     def _run(self, *command: str) -> str:
@@ -145,7 +144,7 @@ class Reader:
 
     def _environment(self) -> dict[str, str]:
         """What a reader has who has set nothing but what the page says."""
-        kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
+        kept = {name: os.environ[name] for name in ("PATH", "TMPDIR", "NO_PROXY") if name in os.environ}
         path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", ""), *_stand_in(self.folder)])
         mine = {"PATH": path, "HOME": str(self.folder), "QIAO_PORT": str(self.port()), "LANG": "C.UTF-8"}
         return kept | mine | {"QIAO_CLOUD_URL": self.cloud, "PYTHONIOENCODING": "utf-8"} | self._exported
@@ -175,7 +174,8 @@ def _stand_in(folder: Path) -> list[str]:
 
 
 def _ready(port: int) -> bool:
-    with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+    try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
             return answer.status == 200
-    return False
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from qiao.clock import SYSTEM_CLOCK
 from qiao.config import Settings
 from qiao.errors import EngineFailed
 from qiao.exchange.meter import Meter
 from qiao.exchange.relay import Outcome, Settlement
 from qiao.gate.catalog import Catalog
 from qiao.telemetry import CallLog, Metrics
+from qiao.wire.call import Call
+from qiao.wire.document import Document
 from qiao.wire.usage import Usage
 from tests import pages, stage
 from tests.pages import ROOT, SHELL, Block, Reader
@@ -114,7 +117,11 @@ async def test_every_response_header_is_in_the_reference() -> None:
     plain = {"date", "content-type", "content-length", "connection", "transfer-encoding"}
     seen: set[str] = set()
     async with stage.bridge(engine="simulator", keys=["sk-1"], cors_origins=["https://app.example.com"]) as bridge:
-        for headers in ({}, {"authorization": "Bearer sk-1"}, {"x_api_key": "sk-1", "x_qiao_fault": "429;retry_after=2"}):
+        for headers in (
+            {},
+            {"authorization": "Bearer sk-1"},
+            {"x_api_key": "sk-1", "x_qiao_fault": "429;retry_after=2"},
+        ):
             for stream in (False, True):
                 asked = stage.CALL | {"stream": stream}
                 path = "/v1/chat/completions"
@@ -135,10 +142,12 @@ def logged() -> dict[str, object]:
     lines = io.StringIO()
 
     async def settle() -> None:
-        meter = Meter(Metrics(), CallLog(lines), Catalog.load(), stage_clock(), frozenset({"cloud"}))
+        meter = Meter(Metrics(), CallLog(lines), Catalog.load(), SYSTEM_CLOCK, frozenset({"cloud"}))
+        document = Document.parse(json.dumps(stage.CALL).encode())
+        call = Call("id", "openai", None, "qwen-plus", document, stream=True, received=0.0)
         usage = Usage(input=9, output=2, cached=1, reasoning=1)
         error = EngineFailed("")
-        meter.settle(Settlement(stage_call(), "broken", 200, "cloud", usage, error, attempts=1, ttft=0.1, duration=1.0))
+        meter.settle(Settlement(call, "broken", 200, "cloud", usage, error, attempts=1, ttft=0.1, duration=1.0))
         meter.close()
 
     asyncio.run(settle())

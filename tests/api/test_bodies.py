@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.api.doors import DOORS, OPENAI_CALL, TEXT, Door, judge, places, replaced
+from tests.api.doors import DOORS, Door, judge, places, replaced
 from tests.stage import ANSWER, WHOLE, Asked, Bridge, bridge, scripted
 
 pytestmark = pytest.mark.anyio

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from qiao.api.protocol import GuardedProtocol, Limits
+from qiao.api.protocol import GuardedProtocol
+from qiao.api.server import Limits
 from tests.api.listening import BOTH_LOOPS, CHUNKED, GET, SHORT, Seen, answer, echo, listening, post, read, stream
 
 pytestmark = pytest.mark.anyio
@@ -263,15 +264,20 @@ async def test_a_client_that_never_reads_is_dropped_and_the_app_told(seen: Seen)
 
 
 async def test_a_client_that_never_reads_its_last_bytes_is_dropped() -> None:
+    answered = asyncio.Event()
+
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await answer(send, b"x" * 30_000_000)
+        answered.set()
 
     async with listening(app, SHORT) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as sock:
             sock.sendall(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+            await answered.wait()
+            server.server.stop()
             async with asyncio.timeout(3):
-                while server.server._state.connections or not server.server._state.total_requests:
-                    await asyncio.sleep(0.02)
+                await server.task
+            assert server.drain.state == "draining"
 
 
 async def test_a_slow_reader_is_not_a_stalled_one() -> None:

@@ -228,7 +228,12 @@ async def test_an_address_that_is_none_is_said_plainly(host: str, port: int, why
 
 @pytest.mark.parametrize(
     ("host", "reached"),
-    [("127.0.0.1", "http://127.0.0.1:"), ("[::1]", "http://[::1]:"), ("::", "http://[::1]:"), ("0.0.0.0", "http://127.0.0.1:")],
+    [
+        ("127.0.0.1", "http://127.0.0.1:"),
+        ("[::1]", "http://[::1]:"),
+        ("::", "http://[::1]:"),
+        ("0.0.0.0", "http://127.0.0.1:"),
+    ],
 )
 async def test_the_url_is_one_that_can_be_asked(seen: Seen, host: str, reached: str) -> None:
     started: asyncio.Future[str] = asyncio.get_running_loop().create_future()

@@ -51,7 +51,7 @@ class Terminal:
         """A line and Enter."""
         self.type(line, ENTER)
 
-    def wait(self, text: str, seconds: float = 20.0) -> str:
+    def wait(self, text: str, seconds: float = 10.0) -> str:
         """What has been shown since the last wait, up to and with the text; AssertionError when it does not come."""
         deadline = time.monotonic() + seconds
         while True:
@@ -88,7 +88,7 @@ class Terminal:
             piece = os.read(self._fd, 65_536)
         except OSError:
             return False
-        if b"\x1b[6n" in piece:  # the terminal is asked where its cursor is
-            os.write(self._fd, b"\x1b[1;1R")
+        if b"\x1b[6n" in piece:  # the terminal is asked where its cursor is: at the bottom
+            os.write(self._fd, b"\x1b[30;1R")
         self.raw += piece
         return bool(piece)

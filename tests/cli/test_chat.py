@@ -16,7 +16,7 @@ from tests.cli.stub import Request, Response, Stub, event, refusal, stream
 from tests.cli.terminal import ALT_ENTER, CTRL_C, CTRL_D, ENTER, TAB, Terminal
 
 Open = Callable[..., Terminal]
-PROMPT = "› "
+PROMPT = "›"
 
 
 def echo(request: Request) -> Response:
@@ -26,7 +26,7 @@ def echo(request: Request) -> Response:
 
 
 @pytest.fixture
-def talk(terminal: Open, stub: Stub) -> Iterator[Callable[..., Terminal]]:
+def talk(terminal: Open, stub: Stub) -> Callable[..., Terminal]:
     """A chat with the stub, at its first prompt."""
 
     def start(*arguments: str, **variables: str) -> Terminal:
@@ -35,7 +35,7 @@ def talk(terminal: Open, stub: Stub) -> Iterator[Callable[..., Terminal]]:
         return opened
 
     stub.chats(echo)
-    yield start
+    return start
 
 
 def test_a_conversation_has_several_turns(talk: Open, stub: Stub) -> None:

@@ -9,6 +9,12 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ENGINES = ("simulator", "http", "local")
+# Cases by the beginning of their names, and the engines that can be asked them; the others go to every engine.
+ONLY = {
+    "fault_": ("simulator", "http"),  # rehearsed by the simulator, in front or behind
+    "image": ("simulator", "http"),
+    "blind_": ("local",),  # the built-in model sees no pictures, and says so
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +28,10 @@ class Client:
     packages: tuple[str, ...] = ()
 
     def case_names(self, engine: str) -> list[str]:
-        """The cases that an engine can be asked: faults are rehearsed by the simulator, in front or behind."""
-        return [name for name in self._names() if engine != "local" or not name.startswith("fault_")]
+        """The cases that an engine can be asked."""
+        return [
+            name for name in self._names() if all(engine in ONLY[start] for start in ONLY if name.startswith(start))
+        ]
 
     def _names(self) -> list[str]:
         """In order of appearance, read from the source: the client may not be installed here."""

@@ -25,15 +25,16 @@ def test_five_failures_in_a_row_open_the_breaker_and_one_probe_closes_it() -> No
     cool_down = CoolDown(clock)
     for _ in range(4):
         cool_down.failed(EngineFailed("x"))
-        assert cool_down.ready()
+        assert cool_down.ready
     cool_down.failed(EngineFailed("x"))
-    assert not cool_down.ready()
+    assert not cool_down.ready
     clock.now += 18.1  # 15 s and a fifth
-    assert cool_down.ready()
-    assert not cool_down.ready(), "only one probe at a time"
+    assert cool_down.ready
+    cool_down.begin()
+    assert not cool_down.ready, "only one probe at a time"
     cool_down.succeeded()
-    assert cool_down.ready()
-    assert cool_down.ready()
+    cool_down.begin()
+    assert cool_down.ready
 
 
 def test_a_failed_probe_doubles_the_pause() -> None:
@@ -42,12 +43,12 @@ def test_a_failed_probe_doubles_the_pause() -> None:
     for _ in range(5):
         cool_down.failed(EngineFailed("x"))
     clock.now += 18.1
-    assert cool_down.ready()
+    cool_down.begin()
     cool_down.failed(EngineFailed("x"))
     clock.now += 18.1
-    assert not cool_down.ready()
+    assert not cool_down.ready
     clock.now += 18.1
-    assert cool_down.ready()
+    assert cool_down.ready
 
 
 def test_an_abandoned_probe_leaves_room_for_the_next() -> None:
@@ -56,9 +57,9 @@ def test_an_abandoned_probe_leaves_room_for_the_next() -> None:
     for _ in range(5):
         cool_down.failed(EngineFailed("x"))
     clock.now += 18.1
-    assert cool_down.ready()
+    cool_down.begin()
     cool_down.abandoned()
-    assert cool_down.ready()
+    assert cool_down.ready
 
 
 def test_a_429_paces_and_a_refused_key_does_not_open_the_breaker() -> None:
@@ -66,12 +67,12 @@ def test_a_429_paces_and_a_refused_key_does_not_open_the_breaker() -> None:
     cool_down = CoolDown(clock)
     for _ in range(9):
         cool_down.failed(EngineBusy("x"))
-    assert cool_down.ready()
+    assert cool_down.ready
     cool_down.failed(EngineBusy("x", retry_after=30))
-    assert not cool_down.ready()
+    assert not cool_down.ready
     assert cool_down.remaining == 30
     clock.now += 30
-    assert cool_down.ready()
+    assert cool_down.ready
     assert KeyRefused.retryable is False
 
 
@@ -81,7 +82,7 @@ def test_half_of_many_attempts_failing_opens_the_breaker() -> None:
     for _ in range(10):
         cool_down.succeeded()
         cool_down.failed(EngineFailed("x"))
-    assert not cool_down.ready()
+    assert not cool_down.ready
 
 
 def test_retries_stay_within_a_fifth_of_the_attempts() -> None:

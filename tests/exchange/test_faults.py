@@ -278,3 +278,13 @@ async def test_a_pooled_connection_that_died_is_replaced_without_a_word() -> Non
         for _ in range(4):
             assert (await server.chat()).status == 200
         assert len(engine.asked) == 4
+
+
+async def test_every_call_fails_over_while_another_engine_is_well() -> None:
+    async def fail(asked: Asked) -> None:
+        await asked.whole(b"{}", 500)
+
+    async with scripted(fail) as a, scripted(Asked.whole) as b, bridge(**_two(a.url, b.url)) as server:
+        answers = [await server.chat() for _ in range(12)]
+        assert {answer.status for answer in answers} == {200}
+        assert len(a.asked) == 5, "the breaker opens after five failures"

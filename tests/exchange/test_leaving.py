@@ -9,7 +9,6 @@ import pytest
 from tests.stage import ANSWER, CALL, DONE, FINISH, HELLO, ROLE, USAGE, Asked, Bridge, bridge, scripted
 
 pytestmark = pytest.mark.anyio
-QUICK = {"first_byte": 0.4, "idle": 0.4, "connect": 0.4}
 
 
 def _error(body: bytes) -> dict[str, str]:
@@ -17,11 +16,6 @@ def _error(body: bytes) -> dict[str, str]:
     last = body.rstrip(b"\n").rsplit(b"\n\n", 1)[-1]
     assert last.startswith(b'data: {"error":'), body
     return json.loads(last[6:])["error"]
-
-
-def _two(server_a: str, server_b: str) -> dict[str, object]:
-    rows = [{"name": name, "kind": "openai", "url": url} for name, url in (("a", server_a), ("b", server_b))]
-    return {"engines": rows, "timeouts": QUICK}
 
 
 def _closed_port() -> int:

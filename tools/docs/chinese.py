@@ -20,7 +20,7 @@ TEXT = {
     "Port to listen on; 0 takes a free one": "监听端口；0 表示自动选择空闲端口",
     "Folder for all state": "存放全部状态的目录",
     "Client keys, separated by commas": "客户端密钥，用逗号分隔",
-    "Web origins that browsers may call from, separated by commas, or *": "允许浏览器调用的网站来源，用逗号分隔，或写 *",
+    "Web origins that browsers may call from, separated by commas, or *": "允许浏览器调用的网站来源，逗号分隔，或 *",
     "Further Host names to answer to, separated by commas": "除本机外还接受的 Host 名称，用逗号分隔",
     "What answers; without it the cloud if there is a key, else the local model": (
         "由谁回答；不设时，有云端密钥用云端，否则用本地模型"

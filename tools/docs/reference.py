@@ -144,13 +144,12 @@ def metrics_page(say: Say) -> Iterator[str]:
     """Every metric of GET /metrics, and the fields of the call log."""
     yield say("Metrics and the call log")
     yield say("`GET /metrics` needs no key. No label holds a model name or anything else that a caller writes.")
-    metrics = [metric for metric in vars(Metrics()).values() if hasattr(metric, "describe")]
+    metrics: list[Any] = [metric for metric in vars(Metrics()).values() if hasattr(metric, "describe")]
     rows: list[list[str]] = []
     for metric in metrics:
         described = metric.describe()[0]
         name = described.name + ("_total" if described.type == "counter" else "")
-        names: tuple[str, ...] = vars(metric)["_labelnames"]
-        labels = ", ".join(f"`{label}`" for label in names) or "–"
+        labels = ", ".join(f"`{label}`" for label in _labels(metric)) or "–"
         rows.append([f"`{name}`", described.type, labels, say(described.documentation)])
     yield table([say("Metric"), say("Type"), say("Labels"), say("Meaning")], rows)
     yield f"## {say('Outcomes')}"
@@ -160,6 +159,10 @@ def metrics_page(say: Say) -> Iterator[str]:
         "One JSON line per call on standard error. What is not known is left out; no prompt, key or header is in it."
     )
     yield table([say("Field"), say("Meaning")], [[f"`{name}`", say(about)] for name, about in doors.LOG_FIELDS.items()])
+
+
+def _labels(metric: object) -> tuple[str, ...]:
+    return vars(metric)["_labelnames"]
 
 
 def faults_page(say: Say) -> Iterator[str]:

@@ -77,7 +77,9 @@ class Front:
         """The Host allow-list (DNS rebinding), the origin, and the drain."""
         host = visit.headers.get("host", "")
         match = _HOST.match(host)
-        if match is None or match[1].strip("[]").lower() not in self._hosts:
+        name = match[1].strip("[]").lower() if match else ""
+        # Its own address is safe to answer to: a page that rebinds a name sends that name.
+        if name not in self._hosts and name != visit.scope["server"][0]:
             raise ForbiddenHost("This Host name is not allowed here. Add it to QIAO_ALLOWED_HOSTS if it is yours.")
         visit.extra = self._cors.headers(visit.headers.get("origin"))
         if self._shelter.drain.state != "serving" and not visit.path.endswith("z"):

@@ -10,10 +10,8 @@ A deadline counts from the beginning of what it is about, so that a trickle does
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import http
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import httptools
@@ -23,31 +21,13 @@ from uvicorn.server import ServerState
 
 from qiao.api.deadlines import Deadlines
 from qiao.api.drain import Drain
+from qiao.api.limits import Limits
+from qiao.api.transport import Transport
 
 Stage = Literal["waiting", "head", "body", "answering", "over"]
 
 _WATCHED = frozenset({b"host", b"expect", b"transfer-encoding"})
-_PROGRESS = 16 * 2**10  # bytes that a client must take within `write_stall` to count as reading
 _SURPLUS = 1024  # connections over the limit that are told so
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What clients may take: seconds, bytes and counts."""
-
-    connections: int = 12_000
-    first_byte: float = 10.0  # from accept to the first byte
-    head: float = 10.0  # for a whole request head
-    body: float = 60.0  # for a whole request body …
-    body_rate: int = 256 * 2**10  # … and a second more for so many bytes of it
-    keep_alive: float = 75.0  # between two requests
-    write_stall: float = 60.0  # for a client to read on
-    linger: float = 1.0  # for a client to stop sending after the last answer
-    hard_stop: float = 15.0  # from the cut of a drain to the end of every connection
-    head_bytes: int = 16 * 2**10
-    headers: int = 100
-    url: int = 8 * 2**10
-    pipelined: int = 16  # requests that wait behind the one that is answered
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -61,7 +41,6 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def __init__(self, config: Config, state: ServerState, limits: Limits, drain: Drain) -> None:
         super().__init__(config, state, {}, asyncio.get_running_loop())
-        self.parting = False  # nothing more will be answered
         self._limits = limits
         self._drain = drain
         self._stage: Stage = "waiting"
@@ -75,47 +54,45 @@ class GuardedProtocol(HttpToolsProtocol):
         self._clocked = False  # this head or body has its deadline
         self._body_since = 0.0
         self._body_late = False
-        self._unsent = 0
         self._deadlines = Deadlines(self.loop)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] - as uvicorn
         """Let the client in, or say that the server is full."""
-        self._wire = transport
         self._drain.enter()
-        super().connection_made(_Courteous(transport, self))
+        self._way = Transport(transport, self._deadlines, self._limits, self._sends, self._gone)
+        super().connection_made(self._way)
         surplus = len(self.connections) - self._limits.connections
         if surplus > _SURPLUS:
-            self.drop()
+            self._way.abort()
         elif surplus > 0:
             self._refuse(503)
         else:
-            self._deadlines.sending(self._limits.first_byte, self.part)
+            self._deadlines.sending(self._limits.first_byte, self._way.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the app, and leave no timer and no reference cycle behind."""
-        self.parting = True
+        self._way.lost()
         self._deadlines.close()
         super().connection_lost(exc)
         self._gone()
-        self.transport.abort()
         self.cycle = self.scope = self._active = None  # pyright: ignore[reportAttributeAccessIssue] - as uvicorn
         self._drain.leave()
 
     def eof_received(self) -> None:
         """The client half-closes; that nothing is returned closes the transport once its buffer is out."""
-        self._stage, self.parting = "over", True
-        self._must_read()
+        self._way.parting = True
+        self._way.must_read()
         self._gone()
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, then set the deadline of what it waits for."""
-        before, received = self._stage, self._received
-        if before == "over":
+        if self._stage == "over" or self._way.parting:
             return
-        if before == "waiting":
+        if self._stage == "waiting":
             self._head = len(data)
-        elif before == "head":
+        elif self._stage == "head":
             self._head += len(data)
+        received = self._received
         self._feed(data)
         if self._stage == "head":
             if self._head > self._limits.head_bytes:
@@ -127,9 +104,12 @@ class GuardedProtocol(HttpToolsProtocol):
             if not self._clocked:
                 self._clocked, self._body_since = True, self.loop.time()
                 self._deadlines.sending(self._limits.body, self._late_body)
-            self._framing = self._framing + len(data) if before == "body" and received == self._received else 0
-            if self._framing > self._limits.head_bytes:
-                self._refuse(400)
+            elif received != self._received:
+                self._framing = 0
+            else:
+                self._framing += len(data)
+                if self._framing > self._limits.head_bytes:
+                    self._refuse(400)
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -165,8 +145,8 @@ class GuardedProtocol(HttpToolsProtocol):
             self._fail(400)
         super().on_headers_complete()
         self._stage, self._clocked, self._received, self._framing = "body", False, 0, 0
+        # Whether a client that is answered in place of 100 sends its body all the same cannot be known.
         if self.expect_100_continue or self._drain.state != "serving":
-            # Whether a client that was answered in place of 100 sends its body all the same cannot be known.
             self.cycle.keep_alive = False
         if self.pipeline:
             self.flow.resume_reading()  # uvicorn has paused it, and would not see the client leave
@@ -178,7 +158,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is whole."""
-        if self._stage == "head":
+        if self._stage == "head":  # an upgrade's
             return
         super().on_message_complete()
         if self.cycle.response_complete:
@@ -191,7 +171,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """The answer is whole: on to the next request. In place of uvicorn's, which arms a timer each time."""
         self.server_state.total_requests += 1
         self._leaving.clear()
-        if self.parting:
+        if self._way.parting:
             return
         self.flow.resume_reading()
         if self.pipeline:
@@ -202,12 +182,12 @@ class GuardedProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """The client reads slower than the app writes."""
         super().pause_writing()
-        self._must_read()
+        self._way.must_read()
 
     def resume_writing(self) -> None:
         """The client has caught up."""
         super().resume_writing()
-        if not self.parting:
+        if not self._way.parting:
             self._deadlines.read()
 
     def shutdown(self) -> None:
@@ -215,37 +195,19 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._active is not None and not self.cycle.response_complete:
             self.cycle.keep_alive = False
         elif self._active is not None and self._stage == "waiting":
-            self.part()
-        elif self._stage in ("waiting", "head"):  # a request may be on its way
+            self._way.close()
+        else:  # something may be on its way
             self._deadlines.hasten(self._limits.linger)
 
-    def drop(self) -> None:
-        """End the connection now, whatever is still to be sent."""
-        self._gone()
-        self.parting = True
-        self._wire.abort()
-
-    def part(self) -> None:
-        """End the connection after the last byte. To close while the client sends would reset what it has not read."""
-        if self.parting:
-            return
-        self.parting = True
-        self._must_read()
-        if self._stage in ("waiting", "answering"):
-            self._wire.close()
-            return
-        self._stage = "over"
-        self.flow.resume_reading()
-        self._deadlines.sending(self._limits.linger, self._wire.close)
-        with contextlib.suppress(OSError, RuntimeError):  # the peer is gone already
-            self._wire.write_eof()
+    def _sends(self) -> bool:
+        return self._stage not in ("waiting", "answering")
 
     def _feed(self, data: bytes) -> None:
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             # An upgrade may be ignored, but the parser takes the body for the other protocol: Java's client, which asks
-            # for h2c with every first POST, would seem to send none. So the same head is parsed again without that wish.
+            # for h2c with its first POST, would seem to send none. So the head is parsed again without that wish.
             head = self._plain_head()
             self.parser = httptools.HttpRequestParser(self)
             self._feed(head + data[upgrade.args[0] :])
@@ -253,11 +215,11 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(self._fault)
 
     def _plain_head(self) -> bytes:
-        lines = [b"%s %s HTTP/1.1" % (self.parser.get_method(), self.url)]
+        lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
         for name, value in self.headers:
-            if name == b"connection":
-                value = b"close" if b"close" in value.lower() else b"keep-alive"
-            if name != b"upgrade":
+            if name == b"connection" and b"close" in value.lower():
+                lines.append(b"connection: close")
+            elif name not in (b"connection", b"upgrade"):
                 lines.append(b"%s: %s" % (name, value))
         return b"\r\n".join([*lines, b"", b""])
 
@@ -326,26 +288,33 @@ class GuardedProtocol(HttpToolsProtocol):
         active, newest = self._active, self.cycle
         if active is None or (stage != "body" and newest.response_complete):
             self._say(status)
-            self.part()
+            self._way.close()
         elif stage != "body":
             self._end_after(newest)
         elif newest is not active:
             self.pipeline.popleft()
             self._end_after(self.pipeline[0][0] if self.pipeline else active)
         elif newest.response_complete:
-            self.part()
+            self._way.close()
         elif newest.response_started:
-            self.drop()
+            self._way.abort()
         else:
             self._say(status)
             self._gone()
-            self.part()
+            self._way.close()
 
     def _say(self, status: int) -> None:
-        phrase = http.HTTPStatus(status).phrase
-        retry = "retry-after: 1\r\n" if status == http.HTTPStatus.SERVICE_UNAVAILABLE else ""
-        head = f"HTTP/1.1 {status} {phrase}\r\ncontent-type: text/plain\r\ncontent-length: {len(phrase) + 1}\r\n{retry}"
-        self._wire.write(f"{head}connection: close\r\n\r\n{phrase}\n".encode("ascii"))
+        phrase = http.HTTPStatus(status).phrase.encode("ascii")
+        headers = [
+            *self.server_state.default_headers,
+            (b"content-type", b"text/plain"),
+            (b"content-length", b"%d" % (len(phrase) + 1)),
+            (b"connection", b"close"),
+        ]
+        if status == http.HTTPStatus.SERVICE_UNAVAILABLE:
+            headers.append((b"retry-after", b"1"))
+        lines = [b"HTTP/1.1 %d %s" % (status, phrase), *(b"%s: %s" % header for header in headers)]
+        self._way.write(b"\r\n".join([*lines, b"", phrase + b"\n"]))
 
     def _end_after(self, last: RequestResponseCycle) -> None:
         """Answer what is due up to `last`, ignore what still comes, and end the connection."""
@@ -353,18 +322,14 @@ class GuardedProtocol(HttpToolsProtocol):
         self._deadlines.sent()
         last.keep_alive = False
         if last.response_complete:
-            self.part()
+            self._way.close()
 
     def _wait(self) -> None:
         self._stage = "waiting"
         if self._drain.state == "serving":
-            self._deadlines.sending(self._limits.keep_alive, self.part)
+            self._deadlines.sending(self._limits.keep_alive, self._way.close)
         else:
-            self.part()
-
-    def _must_read(self) -> None:
-        self._unsent = self._wire.get_write_buffer_size()
-        self._deadlines.reading(self._limits.write_stall, self._late_reading)
+            self._way.close()
 
     def _late_head(self) -> None:
         self._refuse(408)
@@ -375,51 +340,12 @@ class GuardedProtocol(HttpToolsProtocol):
         if cycle is not self._active or self.flow.read_paused:  # the client waits for us
             self._deadlines.sending(limits.body, self._late_body)
         elif cycle.response_complete:
-            self.part()
+            self._way.close()
         elif left > 0:
             self._deadlines.sending(left, self._late_body)
         elif cycle.response_started:
-            self.drop()
+            self._way.abort()
         else:
             self._body_late, cycle.keep_alive = True, False
             cycle.message_event.set()
-            self._deadlines.sending(limits.body, self.drop)
-
-    def _late_reading(self) -> None:
-        unsent, left = self._unsent, self._wire.get_write_buffer_size()
-        if unsent - left >= _PROGRESS:
-            self._must_read()
-        elif left:
-            self.drop()
-
-
-class _Courteous(asyncio.Transport):
-    """The transport as uvicorn has it: what closes it is the connection, which knows whether the client still sends."""
-
-    def __init__(self, wire: asyncio.Transport, connection: GuardedProtocol) -> None:
-        super().__init__()
-        self._wire = wire
-        self._connection: GuardedProtocol | None = connection
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self._wire.get_extra_info(name, default)
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self._wire.write(data)
-
-    def is_closing(self) -> bool:
-        return self._connection is None or self._connection.parting
-
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.part()
-
-    def abort(self) -> None:
-        """Forget the connection, which is lost."""
-        self._connection = None
-
-    def pause_reading(self) -> None:
-        self._wire.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._wire.resume_reading()
+            self._deadlines.sending(limits.body, self._way.abort)

@@ -17,7 +17,8 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from qiao.api.drain import Drain
-from qiao.api.protocol import GuardedProtocol, Limits
+from qiao.api.limits import Limits
+from qiao.api.protocol import GuardedProtocol
 
 __all__ = ["Limits", "Server", "bind"]
 
@@ -120,7 +121,7 @@ class Server:
             return
         log.error("dropped", requests=self._drain.count)
         for connection in list(self._state.connections):
-            cast(GuardedProtocol, connection).drop()
+            connection.transport.abort()
         for task in self._state.tasks:
             task.cancel()
         await self._drain.idle(_LAST_MOMENT)

@@ -1,20 +1,40 @@
-"""A connection's transport as uvicorn has it."""
+"""The way out of a connection: it parts so that the last answer arrives, and drops who does not read."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
+from qiao.api.deadlines import Deadlines
+from qiao.api.limits import Limits
 
-class Courteous(asyncio.Transport):
-    """Passes everything on but `close`: how to part depends on whether the client still sends, and is its owner's to say."""
+_PROGRESS = 16 * 2**10  # bytes that a client must take within `write_stall` to count as reading
 
-    def __init__(self, wire: asyncio.Transport, part: Callable[[], None]) -> None:
+
+class Transport(asyncio.Transport):
+    """The transport as uvicorn has it. `wire` is the real one.
+
+    `sends` tells whether the client may still be sending, and `gone` is called before a client is dropped.
+    """
+
+    def __init__(
+        self,
+        wire: asyncio.Transport,
+        deadlines: Deadlines,
+        limits: Limits,
+        sends: Callable[[], bool],
+        gone: Callable[[], None],
+    ) -> None:
         super().__init__()
-        self.parting = False
+        self.parting = False  # nothing more is answered
         self._wire = wire
-        self._part = part
+        self._deadlines = deadlines
+        self._limits = limits
+        self._sends = sends
+        self._gone = gone
+        self._unsent = 0
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self._wire.get_extra_info(name, default)
@@ -32,12 +52,45 @@ class Courteous(asyncio.Transport):
         return self.parting
 
     def close(self) -> None:
-        if not self.parting:
-            self._part()
+        """End the connection after the last byte. To close while the client sends would reset what it has not read."""
+        if self.parting:
+            return
+        self.parting = True
+        self.must_read()
+        if not self._sends():
+            self._wire.close()
+            return
+        self._deadlines.sending(self._limits.linger, self._wire.close)
+        self._wire.resume_reading()
+        with contextlib.suppress(OSError, RuntimeError):  # the peer is gone already
+            self._wire.write_eof()
+
+    def abort(self) -> None:
+        """End the connection now, whatever is still to be sent."""
+        self._gone()
+        self.parting = True
+        self._wire.abort()
+
+    def must_read(self) -> None:
+        """The client must take some of what waits for it, again and again, or it is dropped."""
+        self._unsent = self._wire.get_write_buffer_size()
+        self._deadlines.reading(self._limits.write_stall, self._late)
 
     def lost(self) -> None:
-        """The connection has ended: forget its owner."""
-        self.parting, self._part = True, _nothing
+        """The connection has ended: forget who owned it."""
+        self.parting = True
+        self._sends, self._gone = _no, _nothing
+
+    def _late(self) -> None:
+        left = self._wire.get_write_buffer_size()
+        if self._unsent - left >= _PROGRESS:
+            self.must_read()
+        elif left:
+            self.abort()
+
+
+def _no() -> bool:
+    return False
 
 
 def _nothing() -> None:

@@ -111,7 +111,7 @@ def models(place: Place, wait: float = 30.0) -> list[dict[str, Any]]:
 
 def is_qiao(root: str) -> bool:
     """Whether a Qiao answers at a root address of this machine."""
-    connection = connect(root, 1.0)
+    connection = http.client.HTTPConnection(root.removeprefix("http://"), timeout=1.0)
     try:
         connection.request("GET", "/healthz", headers={"user-agent": f"qiao/{__version__}"})
         response = connection.getresponse()

@@ -1,7 +1,7 @@
 """Try the engines of a route until one answers; before the first byte only.
 
 An attempt is one `engine.open` and the wait for its first event. A retry asks the same engine again, a failover the
-next one; both need an error that is retryable and a retry left in the budget. Rules: reliability design, §5.11.
+next one; both need an error that is retryable, and a retry one more in the budget. Rules: reliability design, §5.11.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Attempts:
             engine = self._engines[target.engine]
             cool_down = self._cool_down(target)
             for turn in range(engine.traits.attempts):
-                if made and not cool_down.may_retry():
+                if turn and not cool_down.may_retry():
                     raise _final(error)
                 made += 1
                 try:
@@ -86,6 +86,7 @@ class Attempts:
         engine = self._engines[target.engine]
         asked = passages.outbound(call, route, target, engine)
         reply: Reply | None = None
+        cool_down.begin()
         try:
             level = engine.traits.checks
             size = passages.input_tokens(asked.hub, route.model) if level == "cloud" else None
@@ -110,7 +111,7 @@ class Attempts:
 
     def _plan(self, route: Route) -> list[Target]:
         """The targets that may be asked now; when all are cooling down, the one nearest to its end."""
-        ready = [target for target in route.targets if self._cool_down(target).ready()]
+        ready = [target for target in route.targets if self._cool_down(target).ready]
         if ready or not route.targets:
             return ready
         nearest = min(route.targets, key=lambda target: self._cool_down(target).remaining)

@@ -27,17 +27,15 @@ class CoolDown:
         self.not_before = 0.0  # set by a 429: pacing, not failure
         self._retries: deque[float] = deque()
 
+    @property
     def ready(self) -> bool:
-        """Whether an attempt may be made; after the cool-down exactly one may, as a probe."""
+        """Whether an attempt may be made; after the cool-down one may, as a probe, until it has ended."""
         now = self._clock.monotonic()
-        if now < self.not_before:
-            return False
-        if self._until == 0.0:
-            return True
-        if now < self._until or self._probing:
-            return False
-        self._probing = True
-        return True
+        return now >= self.not_before and (self._until == 0.0 or (now >= self._until and not self._probing))
+
+    def begin(self) -> None:
+        """An attempt begins."""
+        self._probing = self._until != 0.0
 
     @property
     def remaining(self) -> float:

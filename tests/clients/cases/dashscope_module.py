@@ -191,21 +191,26 @@ def json_schema(server):
     asked.check_schema(response.output.choices[0].message.content)
 
 
-def image(server):
+def _look(server, **parameters):
     _at(server)
     messages = [{"role": "user", "content": [{"image": asked.IMAGE}, {"text": asked.LOOK}]}]
-    response = _ok(MultiModalConversation.call(model=asked.VISION_MODEL, messages=messages))
-    assert response.output.choices[0].message.content[0]["text"]
+    return MultiModalConversation.call(model=asked.VISION_MODEL, messages=messages, **parameters)
+
+
+def image(server):
+    assert _ok(_look(server)).output.choices[0].message.content[0]["text"]
 
 
 def image_streamed(server):
-    _at(server)
-    messages = [{"role": "user", "content": [{"image": asked.IMAGE}, {"text": asked.LOOK}]}]
-    stream = MultiModalConversation.call(
-        model=asked.VISION_MODEL, messages=messages, stream=True, incremental_output=True
-    )
-    parts = [part for event in stream for part in _ok(event).output.choices[0].message.content]
+    events = _look(server, stream=True, incremental_output=True)
+    parts = [part for event in events for part in _ok(event).output.choices[0].message.content]
     assert "".join(part["text"] for part in parts)
+
+
+def blind_model_refuses_an_image(server):
+    response = _look(server)
+    assert response.status_code == HTTPStatus.BAD_REQUEST
+    assert response.code == "InvalidParameter"
 
 
 def max_tokens(server):

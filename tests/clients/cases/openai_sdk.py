@@ -188,16 +188,23 @@ def json_schema(server):
     asked.check_schema(choice.message.content)
 
 
-def image(server):
+def _look(server):
     parts = [
         {"type": "image_url", "image_url": {"url": asked.IMAGE}},
         {"type": "text", "text": asked.LOOK},
     ]
     with _client(server) as client:
-        completion = client.chat.completions.create(
-            model=asked.VISION_MODEL, messages=[{"role": "user", "content": parts}]
-        )
-    assert completion.choices[0].message.content
+        return client.chat.completions.create(model=asked.VISION_MODEL, messages=[{"role": "user", "content": parts}])
+
+
+def image(server):
+    assert _look(server).choices[0].message.content
+
+
+def blind_model_refuses_an_image(server):
+    with asked.raises(openai.BadRequestError) as caught:
+        _look(server)
+    assert caught.error.code == "invalid_parameter_error"
 
 
 def max_tokens(server):
