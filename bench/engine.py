@@ -49,7 +49,7 @@ MODELS = _answer(
     b"application/json", b'{"object":"list","data":[{"id":"qwen-plus","object":"model","owned_by":"bench"}]}'
 )
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-FIRST = _framed(_event(b'{"role":"assistant","content":""}', b"null"))
+FIRST = _framed(_event(b'{"role":"assistant","content":"The "}', b"null"))
 # Words that differ, because LiteLLM takes a hundred equal chunks for a model that is stuck.
 CHUNKS = [_framed(_event(b'{"content":"%s "}' % word, b"null")) for word in _TEXT.split()]
 LAST = _framed(_event(b'{"content":""}', b'"stop"'))

@@ -8,6 +8,7 @@ from statistics import median
 
 Figures = dict[str, float]
 NATIVE = "Qiao, native door"
+QUIET = 0.05  # the share of the machine above which others disturb
 COLUMNS = {
     "request": "µs/request",
     "paced": "µs/chunk paced",
@@ -90,8 +91,9 @@ def table(results: Results) -> str:
         medians = [median(values) if (values := results.values(row, figure)) else None for figure in COLUMNS]
         lines.append(_line(row, (_number(value) for value in medians)))
     spreads = [f"{row} {spread:.0%}" for row in results.rows() if (spread := _spread(results, row)) is not None]
-    noise = f"Noise: µs/request of the rounds lay within {', '.join(spreads)}" if spreads else "Noise: one round only"
-    return "\n".join([*lines, "", f"{noise}; others used {results.others:.0%} of the machine."])
+    noise = f"Rounds differ in µs/request by {', '.join(spreads)}" if spreads else "One round only"
+    caution = " Trust the ratios of CPU, not the tails of latency." if results.others > QUIET else ""
+    return "\n".join([*lines, "", f"{noise}. Others used {results.others:.0%} of the machine.{caution}"])
 
 
 def judged(results: Results) -> str:

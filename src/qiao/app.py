@@ -22,7 +22,7 @@ from qiao.api.server import Limits as ServerLimits
 from qiao.api.server import Server
 from qiao.api.shelter import Shelter, SizeLimits
 from qiao.clock import Clock, SystemClock
-from qiao.config import ConfigError, EngineRow, Settings
+from qiao.config import ConfigError, EngineRow, Settings, loopback
 from qiao.engines import regions
 from qiao.engines.client import Client, Upstream, Url
 from qiao.engines.connection import Limits
@@ -135,7 +135,10 @@ async def _serve(settings: Settings, on_ready: Callable[[Started], None] | None)
     try:
         limits = ServerLimits(connections=settings.limits.connections, body=settings.timeouts.body)
         server = Server(app.front, host=settings.host, port=settings.port, limits=limits, drain=app.drain)
-        return await server.run(window=settings.timeouts.drain, on_started=started)
+        pre_stop = settings.timeouts.pre_stop
+        if pre_stop is None:
+            pre_stop = 0.0 if loopback(settings.host) else 3.0
+        return await server.run(window=settings.timeouts.drain, on_started=started, pre_stop=pre_stop)
     finally:
         await app.close()
 

@@ -59,6 +59,9 @@ class TimeoutRow(_Strict):
     total: float = Field(3600.0, gt=0, description="For a whole answer")
     keep_alive: float = Field(10.0, gt=0, description="Silence after which a stream gets a comment")
     drain: float = Field(60.0, ge=0, description="For streams to end after SIGTERM")
+    pre_stop: float | None = Field(
+        None, ge=0, description="To keep the port open after SIGTERM, for load balancers; 0 on loopback, else 3"
+    )
     body: float = Field(60.0, gt=0, description="For a request body to arrive")
 
 
@@ -169,7 +172,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
-        if not self.keys and not _loopback(self.host):
+        if not self.keys and not loopback(self.host):
             raise ValueError(
                 f"listening on {self.host} without client keys would let anybody in: "
                 "set QIAO_KEYS, or stay on 127.0.0.1"
@@ -188,7 +191,8 @@ class Settings(BaseSettings):
         return self
 
 
-def _loopback(host: str) -> bool:
+def loopback(host: str) -> bool:
+    """Whether an address is reached from this machine only."""
     if host == "localhost":
         return True
     try:

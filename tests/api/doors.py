@@ -141,7 +141,9 @@ def judge(door: Door, answer: Answer, most: int = 499) -> None:
     _judge_value(door, json.loads(answer.body), ident, said, failed=answer.status >= 400)
 
 
-def _judge_value(door: Door, value: Any, ident: str, said: Any, *, streamed: bool = False, failed: bool = False) -> None:
+def _judge_value(
+    door: Door, value: Any, ident: str, said: Any, *, streamed: bool = False, failed: bool = False
+) -> None:
     keys = list(value)
     if door.native:
         assert value["request_id"] == ident, said

@@ -28,10 +28,14 @@ odd: st.SearchStrategy[Any] = st.recursive(
     | st.integers(-(2**70), 2**70)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=8)
-    | st.sampled_from(["", "text", "json_schema", "image_url", "user", "tool", "auto", "weather", "{", "!html", "￿", "\0"]),
+    | st.sampled_from(
+        ["", "text", "json_schema", "image_url", "user", "tool", "auto", "weather", "{", "!html", "￿", "\0"]
+    ),
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(st.text(max_size=4) | st.sampled_from(["type", "text", "function", "content"]), inner, max_size=3)
+        | st.dictionaries(
+            st.text(max_size=4) | st.sampled_from(["type", "text", "function", "content"]), inner, max_size=3
+        )
     ),
     max_leaves=6,
 )

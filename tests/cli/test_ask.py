@@ -5,15 +5,17 @@ from __future__ import annotations
 import base64
 import json
 import socket
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from qiao.cli import place
-from tests.cli.conftest import Run
+from tests.cli.conftest import COMMAND, Run
 from tests.cli.stub import Request, Response, Stub, event, frames, refusal, stream, whole
-from tests.cli.terminal import Terminal
+from tests.cli.terminal import CTRL_C, Terminal
 
 COMPLETION = {"id": "chatcmpl-1", "choices": [{"message": {"content": "你好"}, "finish_reason": "stop"}]}
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 32
@@ -163,7 +165,7 @@ def test_an_address_that_is_none_is_a_wrong_command_line(qiao: Run) -> None:
 
 
 def test_a_running_qiao_is_found_by_its_port(qiao: Run, stub: Stub) -> None:
-    stub.answers["/healthz"] = whole({"status": "ok"})
+    stub.answers["/healthz"] = whole({"status": "ok", "server": "qiao"})
     stub.chats(stream({"content": "here"}))
     ended = qiao("ask", "hi", QIAO_PORT=str(stub.port), QIAO_KEYS="first, second", DASHSCOPE_API_KEY="sk-cloud")
     assert ended.stdout == "here\n"
@@ -300,3 +302,33 @@ def test_the_simulators_faults_are_said_in_one_sentence(qiao: Run, simulator: st
     ended = qiao("ask", "tell me a story", "--key", "k", "-m", f"qwen-plus!{fault}", "--url", simulator)
     assert ended.returncode == 1
     assert said in ended.stderr
+
+
+def test_ctrl_c_ends_a_question_with_130_and_keeps_what_has_come(terminal: Callable[..., Terminal], stub: Stub) -> None:
+    def endless(_: Request) -> Response:
+        def pieces():
+            yield event({"content": "begun"})
+            for _ in range(600):
+                time.sleep(0.05)
+                yield b": keep-alive\n\n"
+
+        return Response(200, pieces(), {"content-type": "text/event-stream"})
+
+    stub.chats(endless)
+    asked = terminal("ask", "hi", "--url", stub.url)
+    asked.wait("begun")
+    asked.type(CTRL_C)
+    assert asked.end() == 130
+    assert "Traceback" not in asked.shown
+    assert asked.shown.rstrip().endswith("begun")
+
+
+def test_a_reader_that_leaves_is_no_error(environment: dict[str, str], stub: Stub) -> None:
+    stub.answers["/compatible-mode/v1/models"] = whole({"data": [{"id": f"model-{n}"} for n in range(50_000)]})
+    command = [*COMMAND, "models", "--url", stub.url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"model-0\n"
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""

@@ -14,7 +14,9 @@ ID = "5f8d1c7e-0f0a-4d51-9d8d-7a3a5f1c9b10"
 ROLE = b'data: {"choices":[{"delta":{"content":"","role":"assistant"},"index":0}],"usage":null,"id":"chatcmpl-a1"}\n\n'
 ODD = b'data: {"choices":[{"delta":{"content":"\xe4\xbd\xa0 \\u597d"},"index":0}],"x_odd":{"t":0.80,"n":1e-07},"usage":null}\n\n'
 FINISH = b'data: {"choices":[{"finish_reason":"stop","delta":{"content":""},"index":0}],"usage":null}\n\n'
-USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16},"id":"chatcmpl-a1"}\n\n'
+USAGE = (
+    b'data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16},"id":"chatcmpl-a1"}\n\n'
+)
 DONE = b"data: [DONE]\n\n"
 STREAM = ROLE + b": ping\n\n" + ODD + ODD.replace(b"data: ", b"data:") + FINISH + USAGE + DONE
 

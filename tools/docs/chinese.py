@@ -75,6 +75,15 @@ TEXT = {
     "Engine names, or name=MODEL to ask for another model there": (
         "按顺序尝试的引擎名；写成 name=MODEL 则向该引擎请求另一个模型"
     ),
+    "Regions": "地域",
+    "A key is valid in one region. With a workspace its own host is used instead of the shared one.": (
+        "密钥只在一个地域有效。设置业务空间后，使用业务空间自己的主机名而不是共享主机名。"
+    ),
+    "Region": "地域",
+    "Other names": "别名",
+    "Place": "位置",
+    "Shared host": "共享主机名",
+    "none: set a workspace": "无，须设置业务空间",
     # command line
     "The command line": "命令行",
     "Exit codes: 0 it worked, 1 it failed, 2 the command line or a setting is wrong, 130 interrupted.": (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from starlette.routing import Route
 
@@ -86,13 +86,8 @@ def page(say: Say) -> Iterator[str]:
     yield f"{say('Sent on to the cloud, and no others:')} {relayed}"
     yield f"## {say('Response headers')}"
     yield table([say("Header"), say("Meaning")], [[f"`{name}`", say(about)] for name, about in RESPONSE.items()])
-    theirs = ", ".join(f"`{name}`" for name in passed_on())
+    theirs = ", ".join(f"`{name}`" for name in visit.PASSED_ON)
     yield f"{say('Passed on from the cloud where it sends them:')} {theirs}"
-
-
-def passed_on() -> Sequence[str]:
-    """The response headers of the cloud that a client gets."""
-    return vars(visit)["_PASSED_ON"]
 
 
 def readable(pattern: str) -> str:

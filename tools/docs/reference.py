@@ -19,6 +19,7 @@ from pydantic_core import PydanticUndefined
 from qiao.cli import commands, simulate, text
 from qiao.cli.options import COMMANDS
 from qiao.config import EngineRow, RouteRow, Settings
+from qiao.engines import regions
 from qiao.gate import prices
 from qiao.gate.catalog import Catalog
 from qiao.telemetry import Metrics
@@ -89,6 +90,17 @@ def settings_page(say: Say) -> Iterator[str]:
         columns = [say("In qiao.toml"), say("Default"), say("Meaning")]
         cells = ((f"`{key}`", _default(each, say), _meaning(each, say)) for key, each in row.model_fields.items())
         yield table(columns, cells)
+
+    yield f"## {say('Regions')}"
+    yield say("A key is valid in one region. With a workspace its own host is used instead of the shared one.")
+    columns = [say("Region"), say("Other names"), say("Place"), say("Shared host")]
+    yield table(columns, [_region(region, say) for region in regions.REGIONS.values()])
+
+
+def _region(region: regions.Region, say: Say) -> list[str]:
+    others = ", ".join(f"`{alias}`" for alias, name in regions.ALIASES.items() if name == region.name) or "–"
+    place = region.label_zh if text.language() == "zh" else region.label_en
+    return [f"`{region.name}`", others, place, f"`{region.host}`" if region.host else say("none: set a workspace")]
 
 
 def _setting(name: str, variable: str, field: FieldInfo, say: Say) -> list[str]:

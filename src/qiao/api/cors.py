@@ -21,18 +21,15 @@ class Cors:
 
     def headers(self, origin: str | None) -> HeaderList:
         """What an answer to this origin carries, errors included."""
-        if origin is None or not self._origins:
-            return []
-        if self._any:
-            return [(b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", _EXPOSED)]
-        if origin not in self._origins:
-            return [(b"vary", b"Origin")]
-        allowed = origin.encode("latin-1")
-        return [
-            (b"access-control-allow-origin", allowed),
-            (b"access-control-expose-headers", _EXPOSED),
-            (b"vary", b"Origin"),
-        ]
+        varies: HeaderList = [(b"vary", b"Origin")] if self._origins and not self._any else []
+        if origin is None or not self.allows(origin):
+            return varies
+        allowed = b"*" if self._any else origin.encode("latin-1")
+        return [(b"access-control-allow-origin", allowed), (b"access-control-expose-headers", _EXPOSED), *varies]
+
+    def allows(self, origin: str | None) -> bool:
+        """Whether pages of this origin may call."""
+        return self._any or origin in self._origins
 
     def is_preflight(self, visit: Visit) -> bool:
         """Whether this is a browser's question for leave, which is answered without a key."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +14,12 @@ from starlette.routing import Route, Router
 from qiao.api.cors import Cors
 from qiao.api.shelter import Shelter
 from qiao.api.visit import Receive, Send, Visit
-from qiao.errors import Defect, Draining, ForbiddenHost, QiaoError, UnknownPath, WrongMethod
+from qiao.errors import AccessDenied, Defect, Draining, ForbiddenHost, QiaoError, UnknownPath, WrongMethod
 from qiao.gate.keys import Keys
 
 Handler = Callable[[Visit], Awaitable[None]]
 _HOST = re.compile(r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.\-]+)(:\d{1,5})?$")
+_HARMLESS = {"GET", "HEAD", "OPTIONS"}
 log = structlog.get_logger("qiao.api")
 
 
@@ -49,7 +51,7 @@ class Front:
         self._keys = keys
         self._shelter = shelter
         self._cors = cors
-        self._hosts = hosts
+        self._hosts = frozenset(_name(host) or host.lower() for host in hosts)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """One request."""
@@ -66,24 +68,47 @@ class Front:
                 await self._router(scope, receive, send)
             except QiaoError as error:
                 if isinstance(error, Defect):
-                    log.error("defect", request_id=visit.id, exc_info=error)
+                    _report(visit, error)
                 if not (visit.unguarded and visit.started):  # else the server breaks the connection off, as it should
                     await visit.refuse(error)
             except Exception as defect:
-                log.error("defect", request_id=visit.id, path=visit.path, exc_info=defect)
+                _report(visit, defect)
                 await visit.refuse(Defect())
 
     def _admit(self, visit: Visit) -> None:
         """The Host allow-list (DNS rebinding), the origin, and the drain."""
-        host = visit.headers.get("host", "")
-        match = _HOST.match(host)
-        name = match[1].strip("[]").lower() if match else ""
+        name = _name(visit.headers.get("host", ""))
         # Its own address is safe to answer to: a page that rebinds a name sends that name.
         if name not in self._hosts and name != visit.scope["server"][0]:
             raise ForbiddenHost("This Host name is not allowed here. Add it to QIAO_ALLOWED_HOSTS if it is yours.")
-        visit.extra = self._cors.headers(visit.headers.get("origin"))
-        if self._shelter.drain.state != "serving" and not visit.path.endswith("z"):
+        origin = visit.headers.get("origin")
+        visit.extra = self._cors.headers(origin)
+        # Where no key is needed, a page of any other site could have the browser ask and the operator pay, unseen.
+        foreign = visit.headers.get("sec-fetch-site") == "cross-site" and not self._cors.allows(origin)
+        if foreign and not self._keys and visit.method not in _HARMLESS:
+            raise AccessDenied(
+                "Pages of other sites may not call here. Add the origin to QIAO_CORS_ORIGINS if it is yours."
+            )
+        if self._shelter.drain.state == "cutting" and not visit.path.endswith("z"):
             raise Draining("The server is stopping.", retry_after=1.0)
+
+
+def _name(host: str) -> str:
+    """The name or address in a Host header, without its port; empty when it is none."""
+    match = _HOST.match(host)
+    return match[1].strip("[]").lower() if match else ""
+
+
+def _report(visit: Visit, defect: BaseException) -> None:
+    """Log a defect by its type and place. What an exception says may hold a prompt or a key: for `debug` only."""
+    places: list[str] = []
+    error: BaseException | None = defect
+    while error is not None:
+        frames = traceback.extract_tb(error.__traceback__)
+        places += [type(error).__name__, *(f"  {frame.filename}:{frame.lineno} {frame.name}" for frame in frames)]
+        error = error.__cause__ or error.__context__
+    log.error("defect", request_id=visit.id, path=visit.path, traceback="\n".join(places))
+    log.debug("defect", request_id=visit.id, exc_info=defect)
 
 
 async def _nowhere(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:

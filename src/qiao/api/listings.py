@@ -93,7 +93,7 @@ def _row(name: str, owner: str, notice: str = "") -> dict[str, Any]:
 
 def _positive(query: Mapping[str, list[str]], name: str, default: int, most: int) -> int:
     text = query.get(name, [str(default)])[0]
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= most:
+    if len(text) > 9 or not text.isascii() or not text.isdigit() or not 1 <= int(text) <= most:
         raise InvalidParameter(f"{name} should be in [1, {most}]", param=name)
     return int(text)
 

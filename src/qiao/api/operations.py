@@ -27,7 +27,7 @@ class Operations:
 
     async def healthz(self, visit: Visit) -> None:
         """The process is alive."""
-        await visit.answer(200, "application/json", b'{"status":"ok"}')
+        await visit.answer(200, "application/json", b'{"status":"ok","server":"qiao"}')
 
     async def readyz(self, visit: Visit) -> None:
         """200 when a question can be answered: some engine is ready and the server is not stopping."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from qiao.api.visit import HeaderList, Visit
+from qiao.api.visit import PASSED_ON, HeaderList, Visit
 from qiao.engines.client import Response
 from qiao.engines.dashscope import Cloud
-from qiao.errors import CallerError, QiaoError, UnknownPath
+from qiao.errors import CallerError, ProtocolBroken, QiaoError, UnknownPath
 
 _ID = r"[A-Za-z0-9._:-]{1,200}"
 # method, path (reference §2.1, §3.1); what is not here does not reach the cloud.
@@ -38,7 +38,8 @@ _ALLOWED = [
     for method in method.split("|")
 ]
 _PLAIN = "/v1/"
-_NOT_BACK = frozenset({"connection", "transfer-encoding", "set-cookie", "keep-alive", "server", "date", "alt-svc"})
+_OF_FILES = {"content-length", "content-disposition", "content-range", "accept-ranges"}
+_BACK = frozenset({*PASSED_ON, *_OF_FILES, "x-request-id", "request-id"})
 
 
 class Passing:
@@ -78,10 +79,10 @@ def refusal(visit: Visit) -> QiaoError:
 
 
 async def _relay(visit: Visit, response: Response) -> None:
+    if 300 <= response.status < 400:
+        raise ProtocolBroken(f"The engine answered with status {response.status}.")
     headers: HeaderList = [
-        (name.encode("latin-1"), value.encode("latin-1"))
-        for name, value in response.headers.items()
-        if name not in _NOT_BACK and name != "content-type"
+        (name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items() if name in _BACK
     ]
     content_type = response.headers.get("content-type", "application/octet-stream")
     await visit.begin(response.status, content_type, headers)

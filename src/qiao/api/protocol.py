@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import http
 from collections.abc import Callable
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import httptools
 from uvicorn.config import Config
@@ -117,7 +117,8 @@ class GuardedProtocol(HttpToolsProtocol):
             self._head = 0
         self._stage, self._clocked, self._has_host = "head", False, False
         super().on_message_begin()
-        cast(dict[str, Any], self.scope)["extensions"] = {"qiao.disconnect": self._register}
+        extensions: Any = {"qiao.disconnect": self._register}  # uvicorn's type has none that are called
+        self.scope["extensions"] = extensions
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header. Trailers are refused: uvicorn would hand them out as headers."""
@@ -133,7 +134,8 @@ class GuardedProtocol(HttpToolsProtocol):
         limits = self._limits
         if len(self.url) > limits.url:
             self._fail(414)
-        if len(self.headers) > limits.headers or not self._small():
+        small = 0 < self._head <= limits.head_bytes or self._head_size() <= limits.head_bytes
+        if len(self.headers) > limits.headers or not small:
             self._fail(431)
         if self.parser.get_http_version() not in ("1.1", "1.0"):
             self._fail(505)
@@ -206,8 +208,6 @@ class GuardedProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            # An upgrade may be ignored, but the parser takes the body for the other protocol: Java's client, which asks
-            # for h2c with its first POST, would seem to send none. So the head is parsed again without that wish.
             head = self._plain_head()
             self.parser = httptools.HttpRequestParser(self)
             self._feed(head + data[upgrade.args[0] :])
@@ -215,6 +215,11 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(self._fault)
 
     def _plain_head(self) -> bytes:
+        """This head without its wish to upgrade, which may be ignored, to be parsed again.
+
+        The parser took the body for the other protocol: Java's client, which asks for h2c with its first POST, would
+        seem to send none.
+        """
         lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
         for name, value in self.headers:
             if name == b"connection" and b"close" in value.lower():
@@ -269,12 +274,8 @@ class GuardedProtocol(HttpToolsProtocol):
         elif value.lower() != b"chunked":
             self._fail(501)
 
-    def _small(self) -> bool:
-        """Whether the whole head is within its limit; counted only where the chunks do not tell."""
-        if 0 < self._head <= self._limits.head_bytes:
-            return True
-        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-        return size <= self._limits.head_bytes
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def _fail(self, status: int) -> None:
         """Stop the parser; `data_received` answers."""

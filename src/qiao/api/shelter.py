@@ -39,7 +39,8 @@ class Shelter:
     def take(self, size: int) -> None:
         """Hold so many more bytes; 503 when all bodies together take too much."""
         if self._held + size > self.limits.buffered:
-            raise Draining("Too many requests. Your requests are being throttled due to system capacity limits.")
+            text = "Too many requests. Your requests are being throttled due to system capacity limits."
+            raise Draining(text, retry_after=1.0)
         self._held += size
 
 

@@ -28,6 +28,7 @@ class Transport(asyncio.Transport):
         gone: Callable[[], None],
     ) -> None:
         super().__init__()
+        self.write = wire.write
         self.parting = False  # nothing more is answered
         self._wire = wire
         self._deadlines = deadlines
@@ -38,9 +39,6 @@ class Transport(asyncio.Transport):
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self._wire.get_extra_info(name, default)
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self._wire.write(data)
 
     def pause_reading(self) -> None:
         self._wire.pause_reading()

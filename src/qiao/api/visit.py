@@ -20,7 +20,7 @@ Send = Callable[[Message], Awaitable[None]]
 HeaderList = list[tuple[bytes, bytes]]
 
 # The cloud's own headers that are part of its answers (reference §1.5).
-_PASSED_ON = (
+PASSED_ON = (
     "x-dashscope-call-gateway",
     "x-dashscope-finished",
     "x-dashscope-timeout",
@@ -111,9 +111,7 @@ class Visit:
             await self._finish(self._error_frame(error))
             return
         rendered = _PROTOCOLS[self.protocol].render_error(error, self.id, streamed=self.streamed)
-        headers: HeaderList = []
-        if rendered.answer_id is not None:
-            headers.append((b"x-request-id", rendered.answer_id.encode("latin-1", "replace")))
+        headers: HeaderList = [(b"x-request-id", self._id(rendered.answer_id))]
         if error.retry_after is not None:
             headers.append((b"retry-after", b"%d" % max(1, -int(-error.retry_after // 1))))
         if isinstance(error, CallerError | KeyRefused | NoCredit):
@@ -181,13 +179,18 @@ class Visit:
         """The headers that an engine's answer brings: its id, its name, and the cloud's own."""
         engine, theirs = relay.opened.engine, relay.opened.reply.headers
         headers: HeaderList = [
-            (b"x-request-id", relay.answer_id.encode("latin-1", "replace")),
+            (b"x-request-id", self._id(relay.answer_id)),
             (b"x-qiao-engine", engine.name.encode("latin-1")),
         ]
         if engine.traits.notice:
             headers.append((b"x-qiao-notice", engine.traits.notice.encode("latin-1")))
-        headers += [(name.encode(), theirs[name].encode("latin-1")) for name in _PASSED_ON if name in theirs]
+        headers += [(name.encode(), theirs[name].encode("latin-1")) for name in PASSED_ON if name in theirs]
         return headers
+
+    def _id(self, theirs: str | None) -> bytes:
+        """The id in an answer's bytes as a header value; the visit's own where a header could not hold that."""
+        fits = theirs is not None and 0 < len(theirs) <= 200 and theirs.isascii() and theirs.isprintable()
+        return (theirs if theirs and fits else self.id).encode("ascii")
 
     def _error_frame(self, error: QiaoError) -> bytes:
         if self.protocol == "dashscope":

@@ -13,6 +13,7 @@ from qiao.cli.text import clean, say
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+    from rich.segment import Segment
 
 _fence = re.compile(r" {0,3}(`{3,}|~{3,})")
 # What belongs to the block before an empty line: indented lines, and further items of a list.
@@ -79,7 +80,9 @@ class Terminal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._live.stop()
-        self._print(self._rest)
+        end = settled(self._rest + "\n") if self._kind == "text" else 0
+        self._print(self._rest[:end], self._kind)
+        self._print(self._rest[end:], self._kind)
 
     def show(self, kind: Kind, piece: str) -> None:
         if kind != self._kind:
@@ -95,36 +98,50 @@ class Terminal:
 
     def _advance(self, done: str, kind: Kind) -> None:
         # First what remains, then what is finished: printing draws the live part again, in the same write.
-        self._live.update(_Tail(_rendered(self._rest, self._kind), self._gap(self._kind)))
+        blocks = self._blocks + bool(done.strip())
+        self._live.update(_Block(self._rest, self._kind, gap=blocks > 0, on_screen=True))
         self._print(done, kind)
 
-    def _print(self, block: str, kind: Kind | None = None) -> None:
+    def _print(self, block: str, kind: Kind) -> None:
         if block.strip():
-            if self._gap(kind or self._kind):
-                self._console.print()
-            self._console.print(_rendered(block.rstrip(), kind or self._kind))
+            self._console.print(_Block(block, kind, gap=self._blocks > 0))
             self._blocks += 1
 
-    def _gap(self, kind: Kind) -> bool:
-        return self._blocks > 0 and kind == "text"
 
+class _Block:
+    """A piece of an answer without empty lines around it, but for a gap before it; `on_screen` keeps its last lines."""
 
-class _Tail:
-    """The last lines of something, as many as the screen has."""
-
-    def __init__(self, whole: RenderableType, gap: bool) -> None:
-        self._whole = whole
-        self._gap = gap
+    def __init__(self, text: str, kind: Kind, *, gap: bool, on_screen: bool = False) -> None:
+        self._text = text
+        self._kind: Kind = kind
+        self._gap = gap and kind == "text"
+        self._on_screen = on_screen
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         from rich.segment import Segment
 
-        lines = console.render_lines(self._whole, options, pad=False)
+        lines = [] if not self._text.strip() else console.render_lines(self._rendered(), options, pad=False)
+        while lines and _is_empty(lines[-1]):
+            lines.pop()
+        while lines and _is_empty(lines[0]):
+            lines.pop(0)
         if self._gap and lines:
             lines.insert(0, [])
-        for line in lines[-max(console.height - 2, 1) :]:
+        for line in lines[-max(console.height - 2, 1) :] if self._on_screen else lines:
             yield from line
             yield Segment.line()
+
+    def _rendered(self) -> RenderableType:
+        from rich.markdown import Markdown
+        from rich.text import Text
+
+        if self._kind == "thought":
+            return Text(self._text.rstrip(), style="dim")
+        return Markdown(self._text, code_theme="ansi_dark", hyperlinks=False)
+
+
+def _is_empty(line: list[Segment]) -> bool:
+    return not any(segment.text.strip() for segment in line)
 
 
 def settled(markdown: str) -> int:
@@ -151,13 +168,6 @@ def _whole_lines(text: str) -> Iterator[str]:
     while (end := text.find("\n", start)) >= 0:
         yield text[start : end + 1]
         start = end + 1
-
-
-def _rendered(text: str, kind: Kind) -> RenderableType:
-    from rich.markdown import Markdown
-    from rich.text import Text
-
-    return Text(text, style="dim") if kind == "thought" else Markdown(text, code_theme="ansi_dark", hyperlinks=False)
 
 
 def pick(console: Console | None, *, thoughts: bool) -> Display:

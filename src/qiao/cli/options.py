@@ -24,6 +24,8 @@ class Where:
 
 @dataclass(frozen=True, kw_only=True)
 class Serve:
+    """Of the server."""
+
     host: Annotated[str | None, Option("--host", metavar="ADDRESS")] = None
     port: Annotated[int | None, Option("--port", "-p", metavar="PORT")] = None
     config: Annotated[Path | None, Option("--config", "-c", metavar="FILE")] = None
@@ -37,6 +39,8 @@ class Serve:
 
 @dataclass(frozen=True, kw_only=True)
 class Chat(Where):
+    """Of a conversation."""
+
     model: Annotated[str, Option("--model", "-m", metavar="NAME")] = MODEL
     system: Annotated[str | None, Option("--system", "-s", metavar="TEXT")] = None
     think: Annotated[bool | None, Option("--think/--no-think")] = None
@@ -45,6 +49,8 @@ class Chat(Where):
 
 @dataclass(frozen=True, kw_only=True)
 class Ask(Where):
+    """Of one question."""
+
     prompt: Annotated[list[str], Argument(metavar="PROMPT")] = field(default_factory=list[str])
     model: Annotated[str | None, Option("--model", "-m", metavar="NAME")] = None
     system: Annotated[str | None, Option("--system", "-s", metavar="TEXT")] = None
@@ -56,11 +62,15 @@ class Ask(Where):
 
 @dataclass(frozen=True, kw_only=True)
 class Models(Where):
+    """Of the list of models."""
+
     json: Annotated[bool, Option("--json")] = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Doctor:
+    """Of the checks."""
+
     config: Annotated[Path | None, Option("--config", "-c", metavar="FILE")] = None
     engine: Annotated[Engine | None, Option("--engine", "-e")] = None
     region: Annotated[str | None, Option("--region", metavar="REGION")] = None
@@ -75,6 +85,8 @@ class Doctor:
 
 @dataclass(frozen=True, kw_only=True)
 class Simulate:
+    """Of the server that rehearses."""
+
     host: Annotated[str | None, Option("--host", metavar="ADDRESS")] = None
     port: Annotated[int | None, Option("--port", "-p", metavar="PORT")] = None
     ttft: Annotated[float | None, Option("--ttft", metavar="SECONDS", min=0)] = None

@@ -9,6 +9,7 @@ import socket
 import ssl
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any, cast
 from urllib.parse import SplitResult, urlsplit
 
@@ -111,15 +112,13 @@ def models(place: Place, wait: float = 30.0) -> list[dict[str, Any]]:
 
 def is_qiao(root: str) -> bool:
     """Whether a Qiao answers at a root address of this machine."""
-    connection = http.client.HTTPConnection(root.removeprefix("http://"), timeout=1.0)
     try:
-        connection.request("GET", "/healthz", headers={"user-agent": f"qiao/{__version__}"})
-        response = connection.getresponse()
-        return response.status == 200 and json.loads(response.read(4096)).get("status") == "ok"
+        with closing(http.client.HTTPConnection(root.removeprefix("http://"), timeout=1.0)) as connection:
+            connection.request("GET", "/healthz", headers={"user-agent": f"qiao/{__version__}"})
+            response = connection.getresponse()
+            return response.status == 200 and json.loads(response.read(4096)).get("server") == "qiao"
     except (OSError, http.client.HTTPException, ValueError, AttributeError):
         return False
-    finally:
-        connection.close()
 
 
 def connect(url: str, wait: float) -> http.client.HTTPConnection:

@@ -92,7 +92,7 @@ class Attempts:
             size = passages.input_tokens(asked.hub, route.model) if level == "cloud" else None
             checks.check(asked.hub, route.model, level, stream=call.stream, input_tokens=size)
             reply = await engine.open(asked.call)
-            if reply.status >= 400:
+            if reply.status != 200:
                 raise await passages.refusal(asked.call, reply, self._clock.time())
             passage = passages.passage(call, asked, reply)
             first, ended = await _first(reply, passage)

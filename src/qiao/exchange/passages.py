@@ -80,7 +80,7 @@ def passage(call: Call, sent: Outbound, reply: Reply) -> Passage:
 
 
 async def refusal(call: Call, reply: Reply, now: float) -> QiaoError:
-    """The error that an answer of 400 or more stands for."""
+    """The error that an answer other than 200 stands for."""
     body = bytearray()
     async for chunk in reply.body:
         body += chunk

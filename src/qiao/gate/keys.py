@@ -16,13 +16,17 @@ class Keys:
 
     def __init__(self, keys: Iterable[str] = ()) -> None:
         # A lookup by digest takes the same time whatever part of a guess is right.
-        self._principals = {_digest(key): Principal(f"key-{_digest(key).hex()[:8]}") for key in keys}
+        digests = [_digest(key.encode()) for key in keys]
+        self._principals = {digest: Principal(f"key-{digest.hex()[:8]}") for digest in digests}
 
     def __len__(self) -> int:
         return len(self._principals)
 
     def principal(self, authorization: str | None, api_key: str | None = None) -> Principal:
-        """Whose key this is: `Authorization: Bearer KEY`, or `x-api-key: KEY`; MissingKey or WrongKey if nobody's."""
+        """Whose key this is: `Authorization: Bearer KEY`, or `x-api-key: KEY`; MissingKey or WrongKey if nobody's.
+
+        The values are decoded as latin-1, as headers are, so that a key may be of any bytes.
+        """
         if not self._principals:
             return _LOCAL
         key = api_key or ""
@@ -31,11 +35,11 @@ class Keys:
             key = given.strip() if scheme.lower() == "bearer" else ""
         if not key:
             raise MissingKey
-        principal = self._principals.get(_digest(key))
+        principal = self._principals.get(_digest(key.encode("latin-1")))
         if principal is None:
             raise WrongKey
         return principal
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()

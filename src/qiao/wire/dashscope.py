@@ -158,7 +158,8 @@ def render_error(error: QiaoError, call_id: str, *, streamed: bool) -> Rendered:
     """
     if isinstance(error, Refused) and _is_flat(_object(error.body)):
         named = _object(error.body).get("request_id")
-        return Rendered(error.status, error.content_type, error.body, str(named) if named else None)
+        kind = error.content_type if error.content_type.startswith(JSON) else JSON
+        return Rendered(error.status, kind, error.body, str(named) if named else None)
     if streamed and error.behind_gateway:
         return Rendered(200, EVENTS, error_frame(error, call_id, 1))
     return Rendered(error.status, JSON, envelope(error, call_id))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import re
+import codecs
+from collections.abc import Iterator
 from typing import Any, TypeVar, overload
 
 import msgspec
@@ -12,11 +13,11 @@ from qiao.errors import InvalidParameter, MalformedBody
 T = TypeVar("T")
 
 MAX_DEPTH = 64
+MAX_VALUES = 100_000
+_SLICE = 2**16  # bytes looked at together: what is made of them is many times larger
 _BAD_BODY = "Required body invalid, please check the request body format."
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_escape = re.compile(rb"\\.", re.DOTALL)
-_text = re.compile(rb'"[^"]*"')
-_not_structure = bytes(set(range(256)) - set(b'"[]{}'))
+_not_structure = bytes(set(range(256)) - set(b'",:[]{}'))
 _any = msgspec.json.Decoder()
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
@@ -35,16 +36,19 @@ class Document:
 
     @classmethod
     def parse(cls, body: bytes) -> Document:
-        """Read a request body; MalformedBody for anything but one JSON object of sane depth in UTF-8."""
+        """Read a request body; MalformedBody for anything but one JSON object of sane size and depth in UTF-8.
+
+        What was read is what is sent: of a name that comes twice only the last one is kept.
+        """
+        opened = body.count(b"[") + body.count(b"{")
+        if opened > MAX_DEPTH or body.count(b",") > MAX_VALUES:
+            _check_size(body)
         try:
             fields = _fields.decode(body)
-            if not body.isascii():
-                body.decode("utf-8")
+            _check_utf8(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise MalformedBody(_BAD_BODY) from error
-        if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
-            raise MalformedBody(f"{_BAD_BODY} It is nested deeper than {MAX_DEPTH} levels.")
-        return cls(fields, body)
+        return cls(fields, body if _is_all(fields, body) else None)
 
     @classmethod
     def build(cls, **values: Any) -> Document:
@@ -124,16 +128,55 @@ def _raw(value: Any) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(value))
 
 
-def _depth(body: bytes) -> int:
-    """The deepest nesting of a valid JSON text, without building anything."""
+def _check_utf8(body: bytes) -> None:
+    """UnicodeDecodeError for what is no UTF-8; by slices, for one emoji makes a text take four bytes a character."""
+    if body.isascii():
+        return
+    decode = codecs.getincrementaldecoder("utf-8")().decode
+    for at in range(0, len(body), _SLICE):
+        decode(body[at : at + _SLICE], at + _SLICE >= len(body))
+
+
+def _check_size(body: bytes) -> None:
+    """MalformedBody for a JSON text with too many values or levels, found before anything is built of it."""
+    values = depth = 0
+    for marks in _structure(body):
+        values += marks.count(b",") + marks.count(b"[") + marks.count(b"{")
+        if values > MAX_VALUES:
+            raise MalformedBody(f"{_BAD_BODY} It holds more than {MAX_VALUES} values.")
+        for mark in marks.translate(None, b",:"):
+            depth += 1 if mark in b"[{" else -1
+            if depth > MAX_DEPTH:
+                raise MalformedBody(f"{_BAD_BODY} It is nested deeper than {MAX_DEPTH} levels.")
+            if depth < 0:
+                raise MalformedBody(_BAD_BODY)
+
+
+def _is_all(fields: dict[str, msgspec.Raw], body: bytes) -> bool:
+    """Whether the fields are all that the body holds, which they are not when a name comes twice."""
+    gap = len(body) - sum(map(len, fields)) - sum(map(len, fields.values())) - 4 * len(fields) - 1
+    if gap == 0:  # nothing else fits in
+        return True
+    if gap == 2 * len(fields) - 1:  # as Python writes JSON
+        pairs = [b'"%b": %b' % (name.encode(), raw) for name, raw in fields.items()]
+        if body == b"{%b}" % b", ".join(pairs):
+            return True
+    names = depth = 0
+    for marks in _structure(body):
+        for mark in marks.translate(None, b","):
+            if mark != ord(":"):
+                depth += 1 if mark in b"[{" else -1
+            elif depth == 1:
+                names += 1
+    return names == len(fields)
+
+
+def _structure(body: bytes) -> Iterator[bytes]:
+    """The brackets, commas and colons of a JSON text that are not inside of its strings, by slices."""
     if b"\\" in body:
-        body = _escape.sub(b"", body)
-    structure = _text.sub(b"", body.translate(None, _not_structure))
-    deepest = depth = 0
-    for byte in structure:
-        if byte in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        else:
-            depth -= 1
-    return deepest
+        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    inside = 0
+    for at in range(0, len(body), _SLICE):
+        pieces = body[at : at + _SLICE].translate(None, _not_structure).split(b'"')
+        yield b"".join(pieces[inside::2])
+        inside ^= (len(pieces) - 1) & 1

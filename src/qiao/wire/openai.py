@@ -34,6 +34,7 @@ from qiao.wire.usage import Usage
 JSON = "application/json"
 EVENTS = "text/event-stream;charset=UTF-8"
 DONE = b"data: [DONE]\n\n"
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _HELP = " For details, see: https://help.aliyun.com/zh/model-studio/error-code#"
 
 # Native code → OpenAI code and type (reference §4.2); other codes stand for themselves.
@@ -94,7 +95,8 @@ def render_error(error: QiaoError, call_id: str, *, streamed: bool) -> Rendered:
         theirs = _object(_unframed(error.body))
         if theirs.get("error") is not None:
             named = str(theirs.get("id") or theirs.get("request_id") or "").removeprefix("chatcmpl-")
-            return Rendered(error.status, error.content_type, error.body, named or None)
+            kind = error.content_type if error.content_type.startswith((JSON, "text/event-stream")) else JSON
+            return Rendered(error.status, kind, error.body, named or None)
     body = envelope(error, call_id)
     if streamed and error.behind_gateway:
         body.pop("request_id")
@@ -125,6 +127,8 @@ def classify(status: int, headers: Mapping[str, str], body: bytes, now: float) -
         return EngineBusy(message, code=native or "Throttling.RateQuota", retry_after=wait)
     if status == 401 or (status == 403 and code in {"invalid_api_key", "InvalidApiKey"}):
         return KeyRefused(message, status=status)
+    if status < 400:
+        return ProtocolBroken(f"The engine answered with status {status}.")
     if status >= 500 or status == 408:
         return EngineFailed(
             message, status=status if status in {500, 503, 504} else 502, code=native or "InternalError"
@@ -151,13 +155,14 @@ def error_in(data: bytes) -> QiaoError | None:
     known = cast("dict[str, Any]", inner)
     code = str(known.get("code") or known.get("type") or "")
     message = str(known.get("message") or "")[:500]
-    status = int(code) if code.isdigit() else 0
+    numeric = code.isdecimal() and len(code) == 3
+    status = int(code) if numeric else 0
     native = _NATIVE.get(code, code)
     if native.startswith("Throttling") or status == 429:
         return EngineBusy(message, code=native if native.startswith("Throttling") else "Throttling.RateQuota")
     if native in {"InvalidParameter", "DataInspectionFailed"} or 400 <= status < 500:
         return Refused(message, status=status or 400, code=native or "InvalidParameter", body=data, content_type=JSON)
-    return EngineFailed(message, code="InternalError" if code.isdigit() or not native else native)
+    return EngineFailed(message, code="InternalError" if numeric or not native else native)
 
 
 def _unframed(body: bytes) -> bytes:
@@ -168,7 +173,7 @@ def _unframed(body: bytes) -> bytes:
 def _object(data: bytes) -> dict[str, Any]:
     try:
         value = msgspec.json.decode(data)
-    except (msgspec.DecodeError, RecursionError, ValueError):
+    except _UNREADABLE:
         return {}
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
@@ -244,7 +249,7 @@ class EventRelay:
             return True
         try:
             facts = _facts.decode(data)
-        except msgspec.DecodeError as error:
+        except _UNREADABLE as error:
             raise ProtocolBroken("The engine sent an event that is not JSON.") from error
         if self.answer_id is None:
             self.answer_id = str(facts.id or self._call_id).removeprefix("chatcmpl-")
@@ -281,7 +286,7 @@ class BodyRelay:
         body = b"".join(self._pieces)
         try:
             facts = _facts.decode(body)
-        except msgspec.DecodeError as error:
+        except _UNREADABLE as error:
             raise ProtocolBroken("The engine's answer is not JSON.") from error
         if bytes(facts.choices) == _null:
             raise error_in(body) or ProtocolBroken("The engine's answer is not a chat completion.")
