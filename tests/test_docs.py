@@ -108,6 +108,12 @@ def test_a_generated_page_is_up_to_date(name: str) -> None:
     assert (ROOT / name).read_text("utf-8") == reference.pages()[name], "run `make docs`"
 
 
+def test_every_generated_sentence_has_its_chinese() -> None:
+    untranslated: set[str] = set()
+    reference.pages(untranslated)
+    assert untranslated == set()
+
+
 def test_nothing_but_generated_pages_is_in_the_reference() -> None:
     assert {name_of(page) for page in (DOCS / "reference").iterdir()} == set(reference.pages())
 

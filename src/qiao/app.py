@@ -180,7 +180,9 @@ def _engine(row: EngineRow, settings: Settings, client: Client, catalog: Catalog
         if row.kind == "cloud":
             key = _secret(row.key or settings.api_key)
             if key is None:
-                raise ConfigError(f"engines: {row.name}: the cloud needs a key: set DASHSCOPE_API_KEY")
+                raise _wrong(
+                    row, "the cloud needs a key: set DASHSCOPE_API_KEY", "云端需要密钥：请设置 DASHSCOPE_API_KEY"
+                )
             place = _place(row, settings)
             return Cloud(row.name, place, client, key=key, limits=limits, known=lambda name: catalog.find(name).known)
         if row.kind == "simulator":
@@ -190,7 +192,7 @@ def _engine(row: EngineRow, settings: Settings, client: Client, catalog: Catalog
             return _local(row, settings, client, catalog)
         address = row.url or settings.engine_url
         if not address:
-            raise ConfigError(f"engines: {row.name}: set url to the engine's address")
+            raise _wrong(row, "set url to the engine's address", "请用 url 写上引擎的地址")
         upstream = Upstream(Url.parse(address), _secret(row.key or settings.engine_key), limits)
         if row.kind == "http":
             return Discovered(row.name, upstream, client, clock=clock, context=row.context)
@@ -198,7 +200,11 @@ def _engine(row: EngineRow, settings: Settings, client: Client, catalog: Catalog
             return Ollama(row.name, upstream, client, clock=clock, context=row.context)
         return Http(row.name, upstream, client, kind=row.kind)
     except ValueError as error:
-        raise ConfigError(f"engines: {row.name}: {error}") from None
+        raise _wrong(row, str(error), str(error)) from None
+
+
+def _wrong(row: EngineRow, message: str, chinese: str) -> ConfigError:
+    return ConfigError(f"engines: {row.name}: {message}", f"engines：{row.name}：{chinese}")
 
 
 def _place(row: EngineRow, settings: Settings) -> Place:

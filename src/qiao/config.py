@@ -23,7 +23,40 @@ Kind = Literal["cloud", "http", "ollama", "local", "simulator", "vllm", "sglang"
 
 
 class ConfigError(Exception):
-    """The settings cannot be used; the message names the setting and says what to do."""
+    """The settings cannot be used; the message names the setting and says what to do, in English and in Chinese."""
+
+    def __init__(self, message: str, chinese: str) -> None:
+        super().__init__(message)
+        self.chinese = chinese
+
+
+class _Mistake(ValueError):
+    """What a validator finds, in both languages."""
+
+    def __init__(self, message: str, chinese: str) -> None:
+        super().__init__(message)
+        self.chinese = chinese
+
+
+# Pydantic's own findings by their type.
+_CHINESE = {
+    "int_parsing": "应为整数",
+    "int_type": "应为整数",
+    "float_parsing": "应为数字",
+    "float_type": "应为数字",
+    "bool_parsing": "应为 true 或 false",
+    "greater_than": "应大于 {gt}",
+    "greater_than_equal": "应不小于 {ge}",
+    "less_than_equal": "应不大于 {le}",
+    "literal_error": "应为 {expected} 之一",
+    "extra_forbidden": "没有这一项设置",
+    "missing": "缺少这一项",
+    "string_type": "应为文字",
+    "string_pattern_mismatch": "只能用字母、数字、点、下划线和连字符，最多 40 个",
+    "list_type": "应为列表",
+    "dict_type": "应为表",
+    "too_short": "不能为空",
+}
 
 
 class _Strict(BaseModel):
@@ -136,7 +169,7 @@ class Settings(BaseSettings):
         """Read all sources; ConfigError in one sentence for anything wrong."""
         given = {name: value for name, value in (overrides or {}).items() if value is not None}
         if path is not None and not path.is_file():
-            raise ConfigError(f"config: there is no file {path}")
+            raise ConfigError(f"config: there is no file {path}", f"config：没有 {path} 这个文件")
 
         class Loaded(cls):
             model_config = SettingsConfigDict(toml_file=path or Path("qiao.toml"))
@@ -144,11 +177,10 @@ class Settings(BaseSettings):
         try:
             settings = Loaded(**given)
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-            raise ConfigError(f"config: {path or 'qiao.toml'}: {error}") from None
+            found = path or "qiao.toml"
+            raise ConfigError(f"config: {found}: {error}", f"config：{found} 无法读取：{error}") from None
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "settings"
-            raise ConfigError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
+            raise _said(error) from None
         return settings
 
     @field_validator("keys", "cors_origins", "allowed_hosts", mode="before")
@@ -167,28 +199,52 @@ class Settings(BaseSettings):
         for origin in value:
             scheme, _, rest = origin.partition("://")
             if origin != "*" and (not scheme or not rest or "/" in rest or "*" in rest):
-                raise ValueError(f"{origin!r} is not an origin like https://app.example.com (no path, no wildcard)")
+                raise _Mistake(
+                    f"{origin!r} is not an origin like https://app.example.com (no path, no wildcard)",
+                    f"{origin!r} 不是 https://app.example.com 这样的来源（不带路径，不用通配符）",
+                )
         return value
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
         if not self.keys and not loopback(self.host):
-            raise ValueError(
+            raise _Mistake(
                 f"listening on {self.host} without client keys would let anybody in: "
-                "set QIAO_KEYS, or stay on 127.0.0.1"
+                "set QIAO_KEYS, or stay on 127.0.0.1",
+                f"在 {self.host} 上监听而没有客户端密钥，任何人都能调用：请设置 QIAO_KEYS，或只用 127.0.0.1",
             )
         if self.engine == "http" and not self.engine_url:
-            raise ValueError("the http engine needs an address: set --engine-url or QIAO_ENGINE_URL")
+            raise _Mistake(
+                "the http engine needs an address: set --engine-url or QIAO_ENGINE_URL",
+                "http 引擎需要地址：请用 --engine-url 或 QIAO_ENGINE_URL 指定",
+            )
         if self.engine == "cloud" and not self.api_key:
-            raise ValueError("the cloud engine needs a key: set DASHSCOPE_API_KEY")
+            raise _Mistake(
+                "the cloud engine needs a key: set DASHSCOPE_API_KEY", "云端引擎需要密钥：请设置 DASHSCOPE_API_KEY"
+            )
         names = [row.name for row in self.engines]
         for route in self.routes:
             for engine in route.engines:
                 if engine.partition("=")[0] not in names:
-                    raise ValueError(f"routes: {route.model!r} names the engine {engine!r}, which is not in engines")
+                    raise _Mistake(
+                        f"routes: {route.model!r} names the engine {engine!r}, which is not in engines",
+                        f"routes：{route.model!r} 用到了引擎 {engine!r}，而 engines 里没有它",
+                    )
         if len(set(names)) != len(names):
-            raise ValueError("engines: two rows have the same name")
+            raise _Mistake("engines: two rows have the same name", "engines：有两行同名")
         return self
+
+
+def _said(error: ValidationError) -> ConfigError:
+    """The first finding, with the setting's name."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "settings"
+    context = first.get("ctx", {})
+    message = first["msg"].removeprefix("Value error, ")
+    cause = context.get("error")
+    known = _CHINESE.get(first["type"])
+    chinese = cause.chinese if isinstance(cause, _Mistake) else known.format(**context) if known else message
+    return ConfigError(f"{where}: {message}", f"{where}：{chinese}")
 
 
 def loopback(host: str) -> bool:

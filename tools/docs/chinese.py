@@ -50,6 +50,9 @@ TEXT = {
     "For a whole answer": "整个回答",
     "Silence after which a stream gets a comment": "流静默多久后发送一行保活注释",
     "For streams to end after SIGTERM": "收到 SIGTERM 后留给流结束的时间",
+    "To keep the port open after SIGTERM, for load balancers; 0 on loopback, else 3": (
+        "收到 SIGTERM 后端口继续开放的时间，留给负载均衡器；回环地址为 0，否则为 3"
+    ),
     "For a request body to arrive": "等待请求体到齐",
     "Largest request body without Base64 data, in MiB": "不含 Base64 数据的请求体上限（MiB）",
     "Largest request body with Base64 data, in MiB": "含 Base64 数据的请求体上限（MiB）",

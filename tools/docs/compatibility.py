@@ -1,6 +1,6 @@
 """Writes docs/compatibility.md, client × case × engine, from the result file of the client tests.
 
-    pytest tests/clients -o junit_family=xunit1 --junitxml=clients.xml; python tools/docs/compatibility.py clients.xml
+pytest tests/clients -o junit_family=xunit1 --junitxml=clients.xml; python tools/docs/compatibility.py clients.xml
 """
 
 from __future__ import annotations

@@ -38,8 +38,9 @@ _TABLES: tuple[tuple[str, str, type[BaseModel]], ...] = (
 )
 
 
-def pages() -> dict[str, str]:
-    """Path from the root and text of every page."""
+def pages(untranslated: set[str] | None = None) -> dict[str, str]:
+    """Path from the root and text of every page; what has no Chinese yet stays English and is put into the set."""
+    missing: set[str] = set() if untranslated is None else untranslated
     made = {
         "settings": settings_page,
         "command-line": command_page,
@@ -54,15 +55,20 @@ def pages() -> dict[str, str]:
         text.speak(language)
         for name, make in made.items():
             other = "English" if language == "zh" else "中文"
-            head = f"[{other}]({name}{twin}.md) · {said(language)('Written by `make docs` from the code.')}"
-            title, *rest = make(said(language))
+            say = _said_in_chinese(missing) if language == "zh" else str
+            head = f"[{other}]({name}{twin}.md) · {say('Written by `make docs` from the code.')}"
+            title, *rest = make(say)
             written[f"docs/reference/{name}{suffix}.md"] = "\n\n".join([f"# {title}", head, *rest]) + "\n"
     return written
 
 
-def said(language: Language) -> Say:
-    """How a sentence of the code is said in a language; KeyError for one without a translation."""
-    return (lambda sentence: chinese.TEXT[sentence]) if language == "zh" else (lambda sentence: sentence)
+def _said_in_chinese(missing: set[str]) -> Say:
+    def say(sentence: str) -> str:
+        if sentence not in chinese.TEXT:
+            missing.add(sentence)
+        return chinese.TEXT.get(sentence, sentence)
+
+    return say
 
 
 def settings_page(say: Say) -> Iterator[str]:

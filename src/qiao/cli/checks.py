@@ -19,7 +19,7 @@ from qiao.cli import remote, text
 from qiao.cli.finding import Finding, nothing, well, wrong
 from qiao.cli.place import DOOR, Place
 from qiao.cli.remote import Refusal, Unreachable
-from qiao.cli.text import say
+from qiao.cli.text import say, told
 from qiao.cli.trouble import Trouble
 from qiao.config import ConfigError, Settings
 from qiao.engines import regions, weights
@@ -59,7 +59,7 @@ def all_checks(config: Path | None, overrides: dict[str, Any], models: Sequence[
         settings = Settings.load(config, overrides)
         yield well("config", say("doctor.config_well", home=settings.home))
     except ConfigError as error:
-        yield wrong("config", str(error), say("doctor.config_fix"))
+        yield wrong("config", told(error), say("doctor.config_fix"))
         settings = _without_checks(overrides)
     facts = _facts(settings)
     key = check_key(facts)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qiao.cli import help as help_page
 from qiao.cli import text
 from qiao.cli.options import Serve
-from qiao.cli.text import say
+from qiao.cli.text import say, told
 from qiao.cli.trouble import Trouble
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def start(config: Path | None, overrides: dict[str, Any]) -> int:
         settings = Settings.load(config, overrides)
         return app.serve(settings, lambda started: print(banner(started, settings), flush=True))
     except ConfigError as error:
-        raise Trouble(say("config.wrong", why=error), 2) from None
+        raise Trouble(say("config.wrong", why=told(error)), 2) from None
     except OSError as error:
         raise Trouble(say("serve.not_started", why=error.strerror or error)) from error
 

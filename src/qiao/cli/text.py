@@ -6,7 +6,10 @@ import importlib
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from qiao.config import ConfigError
 
 Language = Literal["zh", "en"]
 LANGUAGES: dict[Language, str] = {"zh": "qiao.cli.chinese", "en": "qiao.cli.english"}
@@ -72,6 +75,11 @@ def knows(key: str) -> bool:
 def notice(given: str) -> str:
     """What Qiao's server says of its engine, in the language of this run; others' words as they are."""
     return say(_NOTICES[given]) if given in _NOTICES else clean(given)
+
+
+def told(error: ConfigError) -> str:
+    """A settings mistake in the language of this run."""
+    return error.chinese if _Spoken.language == "zh" else str(error)
 
 
 def _table() -> Mapping[str, str]:

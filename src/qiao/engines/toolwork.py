@@ -15,6 +15,7 @@ from qiao.wire.check_messages import is_object
 _ENOUGH = 2  # the score from which a tool is called
 _NAMED = 100
 _TOPIC = 4
+_LONG = 600  # characters
 # What tools are for: (how the tool says it, how a question asks for it).
 _TOPICS: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = tuple(
     (re.compile(tool, re.IGNORECASE), re.compile(question, re.IGNORECASE))
@@ -69,6 +70,7 @@ def chosen(tools: list[Tool], text: str, choice: Any, *, parallel: bool) -> list
     if is_object(choice):
         name = choice["function"]["name"]
         return [_call(next((tool for tool in tools if tool.name == name), Tool(name, "", {})), text)]
+    text = _question(text)
     scored = [(_score(tool, text), tool) for tool in tools]
     best = max(scored, key=lambda pair: pair[0])
     if choice != "required" and best[0] < _ENOUGH:
@@ -115,8 +117,18 @@ def _score(tool: Tool, text: str) -> int:
     score = _NAMED if tool.name.lower() in lower else 0
     score += sum(_TOPIC for says, asks in _TOPICS if says.search(about) and asks.search(text))
     asked = _words(lower)
-    score += 2 * len(_words(tool.name) & asked) + len((_words(tool.description) - _words(tool.name)) & asked)
-    return score + len(_pairs(tool.description) & _pairs(text))
+    score += 2 * len(_words(tool.name) & asked)
+    described = len((_words(tool.description) - _words(tool.name)) & asked) + len(
+        _pairs(tool.description) & _pairs(text)
+    )
+    return score + described // 2  # a long description has some word in common with everything
+
+
+def _question(text: str) -> str:
+    """What is asked: of a long message, as agents send with their surroundings in it, the last paragraph."""
+    if len(text) <= _LONG:
+        return text
+    return text.rstrip().rsplit("\n\n", 1)[-1][-_LONG:]
 
 
 def _words(text: str) -> set[str]:

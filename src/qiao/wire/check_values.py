@@ -76,7 +76,8 @@ def read(document: Document) -> dict[str, Any]:
         try:
             value = document.get(name, kind)
         except InvalidParameter:
-            raise InvalidParameter(_wrong_kind(name, kind, document.get(name)), param=name) from None
+            is_text = (document.raw(name) or b"").startswith(b'"')
+            raise InvalidParameter(_wrong_kind(name, kind, is_text), param=name) from None
         if value is None:
             continue
         values[name] = value
@@ -87,11 +88,11 @@ def read(document: Document) -> dict[str, Any]:
     return values
 
 
-def _wrong_kind(name: str, kind: Any, value: Any) -> str:
+def _wrong_kind(name: str, kind: Any, is_text: bool) -> str:
     if name == "temperature":
         return "'temperature' must be Float"
     text = f"Input should be {_SHOULD_BE[kind]}"
-    if isinstance(value, str) and kind in {int, float}:
+    if is_text and kind in {int, float}:
         noun = "an integer" if kind is int else "a number"
         text += f", unable to parse string as {noun}"
     return f"{text}: parameters.{name}"

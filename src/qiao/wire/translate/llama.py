@@ -27,7 +27,7 @@ from qiao.wire.model import Model, Sampling
 T = TypeVar("T")
 
 JOINER = "\u2060"
-_BAD_PART = "The provided messages input is invalid. The error info is [Unexpected item type in content]"
+_BAD_PART = "The provided messages input is invalid. The error info is [Unexpected item type in content] (the local model takes no such part)"
 _BAD_URL = "The provided URL does not appear to be valid. Ensure it is correctly formatted."
 _PENALISED = 4096  # the last tokens that a repetition penalty looks at; llama-server has no word for all of them
 # The same meaning and the same name on both sides.
