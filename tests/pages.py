@@ -42,6 +42,7 @@ class Reader:
 
     folder: Path
     cloud: str = ""
+    language: str = "en"
     printed: str = ""
     _ports: dict[str, int] = field(default_factory=dict)
     _exported: dict[str, str] = field(default_factory=dict)
@@ -147,7 +148,12 @@ class Reader:
         kept = {name: os.environ[name] for name in ("PATH", "TMPDIR", "NO_PROXY") if name in os.environ}
         path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", ""), *_stand_in(self.folder)])
         mine = {"PATH": path, "HOME": str(self.folder), "QIAO_PORT": str(self.port()), "LANG": "C.UTF-8"}
-        return kept | mine | {"QIAO_CLOUD_URL": self.cloud, "PYTHONIOENCODING": "utf-8"} | self._exported
+        return (
+            kept
+            | mine
+            | {"QIAO_CLOUD_URL": self.cloud, "QIAO_LANG": self.language, "PYTHONIOENCODING": "utf-8"}
+            | self._exported
+        )
 
     def _stop(self, port: int) -> None:
         process = self._servers.pop(port, None)

@@ -32,6 +32,7 @@ WRITTEN = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", DOCS / "index.md"]
 WRITTEN += [page for page in sorted((DOCS / "guides").glob("*.md")) if not page.name.endswith(".zh-CN.md")]
 ALL = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
 TWINS = [page for page in WRITTEN if page.name != "CONTRIBUTING.md"]
+MARKS = re.compile(r"[^\w\- ]")
 
 
 def name_of(page: Path) -> str:
@@ -40,6 +41,17 @@ def name_of(page: Path) -> str:
 
 def twin(page: Path) -> Path:
     return page.with_suffix(".zh-CN.md")
+
+
+def shown(page: Path) -> list[Block]:
+    """What a page says that its commands print."""
+    return [block for block in pages.blocks(page) if block.language == "text"]
+
+
+def anchors(page: Path) -> set[str]:
+    """The names of a page's headings in links."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    return {MARKS.sub("", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +63,14 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     reader.close()
 
 
-@pytest.mark.parametrize("page", WRITTEN, ids=name_of)
+# The commands of a twin are the same: it is run where other words are printed.
+@pytest.mark.parametrize(
+    "page", [*WRITTEN, *(twin(page) for page in TWINS if shown(page) != shown(twin(page)))], ids=name_of
+)
 def test_the_examples_of_a_page_run(page: Path, cloud: str, tmp_path: Path) -> None:
-    todo = pages.blocks(page)
-    reader = Reader(tmp_path, cloud)
+    reader = Reader(tmp_path, cloud, "zh" if page.name.endswith(".zh-CN.md") else "en")
     try:
-        for block in todo:
+        for block in pages.blocks(page):
             reader.read(block)
     finally:
         reader.close()
@@ -90,6 +104,8 @@ def test_a_link_leads_somewhere(page: Path) -> None:
     here = [target for target in targets if not re.match(r"https?:|#|mailto:", target)]
     gone = [target for target in here if not (page.parent / target.partition("#")[0]).exists()]
     assert gone == []
+    inside = [target.partition("#") for target in here if ".md#" in target]
+    assert [target for target, _, name in inside if name not in anchors(page.parent / target)] == []
 
 
 @pytest.mark.parametrize("page", [page for page in ALL if page.parent.name != "reference"], ids=name_of)

@@ -238,13 +238,13 @@ class Settings(BaseSettings):
 def _said(error: ValidationError) -> ConfigError:
     """The first finding, with the setting's name."""
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"]) or "settings"
+    where = ".".join(str(part) for part in first["loc"])
     context = first.get("ctx", {})
     message = first["msg"].removeprefix("Value error, ")
     cause = context.get("error")
     known = _CHINESE.get(first["type"])
     chinese = cause.chinese if isinstance(cause, _Mistake) else known.format(**context) if known else message
-    return ConfigError(f"{where}: {message}", f"{where}：{chinese}")
+    return ConfigError(f"{where}: {message}" if where else message, f"{where}：{chinese}" if where else chinese)
 
 
 def loopback(host: str) -> bool:

@@ -3,6 +3,7 @@
     QiaoError(message, *, status, code, retry_after, param)
     ├── CallerError             the caller can mend it; never retried
     │   ├── InvalidParameter        400  a value in the body is wrong (found behind the key and model checks)
+    │   │   └── InputTooLong        400  the prompt is longer than the model's window
     │   ├── MalformedBody           400  the body is not a JSON object that can be read
     │   ├── BodyTooLarge            413
     │   ├── BodyTimeout             408  the body did not arrive in time
@@ -77,6 +78,13 @@ class InvalidParameter(CallerError):
     """A value in the body is wrong."""
 
     behind_gateway = True
+
+
+class InputTooLong(InvalidParameter):
+    """The prompt is longer than the model's window."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"Range of input length should be [1, {limit}]", param="messages")
 
 
 class MalformedBody(CallerError):

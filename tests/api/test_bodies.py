@@ -179,7 +179,8 @@ async def test_what_is_odd_but_readable_in_a_field_that_nobody_reads_does_no_har
         (b'"seed":%b' % (b"9" * 5000), "Input should be a valid integer: parameters.seed"),
         (b'"n":9223372036854775808', "Range of n should be [1, 4]"),
         (b'"max_tokens":1e3000', "Input should be a valid integer: parameters.max_tokens"),
-        (b'"stop":[1e999]', "Number out of range"),
+        (b'"stop":[1e999]', "Input should be a valid value: parameters.stop"),
+        (b'"response_format":{"type":1e999}', "Input should be a valid value: parameters.response_format"),
     ],
 )
 async def test_a_number_out_of_range_is_a_400(simulator: Bridge, field: bytes, text: str) -> None:

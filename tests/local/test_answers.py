@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from qiao.engines.local import Local
-from qiao.errors import InvalidParameter
+from qiao.errors import InputTooLong, InvalidParameter
 
 from .conftest import TOOLS, answer, call, joined, streamed, whole
 
@@ -258,3 +258,13 @@ async def test_images_are_refused_by_a_model_that_cannot_see(local: Local) -> No
 async def test_a_prompt_over_the_context_is_refused_in_the_references_words(local: Local) -> None:
     with pytest.raises(InvalidParameter, match=r"Range of input length should be \[1, 4096\]"):
         await local.open(call("你好吗" * 3000))
+
+
+async def test_the_built_in_model_is_asked_the_last_question_of_a_prompt_that_is_too_long(local: Local) -> None:
+    long = [{"role": "system", "content": "word " * 6000}, {"role": "user", "content": "谢谢"}]
+    reply = await local.open(call(long, tools=TOOLS))
+    assert "last question" in reply.notice
+    body = b"".join([piece async for piece in reply.body])
+    assert json.loads(body)["choices"][0]["message"]["content"] == "不客气！"
+    with pytest.raises(InputTooLong):
+        await local.open(call("word " * 6000))

@@ -182,8 +182,8 @@ class Visit:
             (b"x-request-id", self._id(relay.answer_id)),
             (b"x-qiao-engine", engine.name.encode("latin-1")),
         ]
-        if engine.traits.notice:
-            headers.append((b"x-qiao-notice", engine.traits.notice.encode("latin-1")))
+        if notice := relay.opened.reply.notice or engine.traits.notice:
+            headers.append((b"x-qiao-notice", notice.encode("latin-1")))
         headers += [(name.encode(), theirs[name].encode("latin-1")) for name in PASSED_ON if name in theirs]
         return headers
 

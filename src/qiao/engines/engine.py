@@ -20,6 +20,7 @@ class Reply:
     close: Callable[[], None]
     # False: a rehearsed fault must reach the client as it is (the simulator in front).
     guarded: bool = True
+    notice: str = ""  # in place of the engine's own, for this reply
     # Bytes to replace in the answer: the engine's own spelling of a field by the reference's.
     rename: Mapping[bytes, bytes] = field(default_factory=dict[bytes, bytes])
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from qiao.errors import (
     EngineFailed,
     EngineReset,
     EngineUnavailable,
+    InputTooLong,
     InvalidParameter,
     QiaoError,
     StreamBroken,
@@ -37,6 +38,7 @@ from qiao.wire.translate import llama
 from qiao.wire.translate.llama_answer import Answer
 
 NOTICE = "built-in demo model, not Qwen"
+CUT = f"{NOTICE}; the prompt is longer than its window, it was asked the last question alone"
 DEFAULT_CONTEXT = 8192  # tokens of a call; more is a setting, because it costs memory at once
 PATIENCE = 10.0  # seconds that a call waits for the model to be loaded
 # A call may wait for its turn and then for a long prompt; between two tokens little time passes.
@@ -120,7 +122,20 @@ class Local:
             await self._child.close()
 
     async def open(self, call: Call) -> Reply:
-        """Ask the model; the reply comes with its first token, or whole when the call does not stream."""
+        """Ask the model; the reply comes with its first token, or whole when the call does not stream.
+
+        An agent's first prompt is longer than the built-in model's window: that one is asked the last question alone,
+        and the reply's notice says so.
+        """
+        try:
+            return await self._open(call)
+        except InputTooLong:
+            shorter = llama.last_question(call) if self._built_in else None
+            if shorter is None:
+                raise
+            return replace(await self._open(shorter), notice=CUT)
+
+    async def _open(self, call: Call) -> Reply:
         if self._child is None:
             await self.start()
         if self._child is None or self._loaded is None:
@@ -250,7 +265,7 @@ def _refusal(status: int, body: bytes) -> QiaoError:
     except msgspec.DecodeError:
         refused = _Refused(f"It answered {status}.")
     if refused.type == "exceed_context_size_error":
-        return InvalidParameter(f"Range of input length should be [1, {refused.n_ctx}]", param="messages")
+        return InputTooLong(refused.n_ctx)
     if 400 <= status < 500:
         return InvalidParameter(refused.message)
     if status == 503:

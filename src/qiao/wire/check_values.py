@@ -91,7 +91,7 @@ def read(document: Document) -> dict[str, Any]:
 def _wrong_kind(name: str, kind: Any, is_text: bool) -> str:
     if name == "temperature":
         return "'temperature' must be Float"
-    text = f"Input should be {_SHOULD_BE[kind]}"
+    text = f"Input should be {_SHOULD_BE.get(kind, 'a valid value')}"
     if is_text and kind in {int, float}:
         noun = "an integer" if kind is int else "a number"
         text += f", unable to parse string as {noun}"

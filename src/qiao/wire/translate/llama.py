@@ -14,7 +14,7 @@ llama-server speaks OpenAI with habits of its own; each is met here, once (desig
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -27,7 +27,10 @@ from qiao.wire.model import Model, Sampling
 T = TypeVar("T")
 
 JOINER = "\u2060"
-_BAD_PART = "The provided messages input is invalid. The error info is [Unexpected item type in content] (the local model takes no such part)"
+_BAD_PART = (
+    "The provided messages input is invalid. The error info is [Unexpected item type in content]: "
+    "the local model does not take such a part."
+)
 _BAD_URL = "The provided URL does not appear to be valid. Ensure it is correctly formatted."
 _PENALISED = 4096  # the last tokens that a repetition penalty looks at; llama-server has no word for all of them
 # The same meaning and the same name on both sides.
@@ -108,6 +111,16 @@ def ask(call: Call, model: Model, loaded: Loaded) -> Ask:
     )
 
 
+def last_question(call: Call) -> Call | None:
+    """The call with nothing but its last user message and without tools; None when that leaves nothing out."""
+    messages = call.document.get("messages", list[dict[str, Any]]) or []
+    last = [message for message in messages if message.get("role") == "user"][-1:]
+    if not last or (last == messages and "tools" not in call.document):
+        return None
+    document = call.document.with_(messages=last).without("tools", "tool_choice", "parallel_tool_calls")
+    return replace(call, document=document)
+
+
 def _thinks(document: Document, model: Model) -> bool:
     asked = document.get("enable_thinking", bool)
     return bool(asked) if not model.known else model.thinks(asked)
@@ -154,8 +167,14 @@ def _tools(document: Document) -> tuple[list[dict[str, Any]], bool]:
         named = [tool for tool in tools if tool["function"].get("name") == name]
         if not named:
             raise InvalidParameter(f"tool_choice names {name!r}, which is not in tools.", param="tool_choice")
-        return named, True
-    return tools, choice == "required"
+        return _plain(named), True
+    return _plain(tools), choice == "required"
+
+
+def _plain(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The tools without what is null and with the one type that there is: the engine fails over anything else."""
+    functions = [{name: value for name, value in tool["function"].items() if value is not None} for tool in tools]
+    return [{"type": "function", "function": function} for function in functions]
 
 
 class _Function(msgspec.Struct, frozen=True):
@@ -187,6 +206,10 @@ def _calling(tools: list[dict[str, Any]]) -> dict[str, Any]:
     return calls[0] if len(calls) == 1 else {"anyOf": calls}
 
 
+# What the engine knows of a message; it fails as a whole over a field that is not what it expects.
+_KEPT = ("role", "reasoning_content", "tool_call_id", "name", "partial")
+
+
 def _message(message: dict[str, Any], sees: bool) -> dict[str, Any]:
     """A message with text as a string, and images only where the model sees and only as data."""
     content = message.get("content")
@@ -196,7 +219,12 @@ def _message(message: dict[str, Any], sees: bool) -> dict[str, Any]:
         content = "".join(part["text"] for part in parts) if plain else parts
     if message.get("role") == "tool" and isinstance(content, str):
         content = re.sub(r"<(?=/?tool_response>)", "<" + JOINER, content)  # a result cannot leave its frame
-    return {**message, "content": content or ""}
+    kept = {name: message[name] for name in _KEPT if isinstance(message.get(name), str | bool)}
+    if calls := message.get("tool_calls"):
+        kept["tool_calls"] = [
+            {"id": "", **call, "type": "function"} for call in _typed(calls, list[dict[str, Any]], "messages")
+        ]
+    return {**kept, "content": content or ""}
 
 
 def _part(part: dict[str, Any], sees: bool) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import msgspec
 
-from qiao.errors import EngineFailed, InvalidParameter, ProtocolBroken, StreamBroken
+from qiao.errors import EngineFailed, InputTooLong, InvalidParameter, ProtocolBroken, StreamBroken
 from qiao.wire import tokens
 from qiao.wire.chunks import DONE, ChunkWriter
 from qiao.wire.document import Document
@@ -79,7 +79,7 @@ def check_length(document: Document, context: int) -> None:
     """Refuse what Ollama would cut off in silence, with the text that clients read the limit from."""
     text = (document.raw("messages") or b"").decode("utf-8", "replace")
     if tokens.estimate(text) * 2 > context and tokens.count(text) > context:
-        raise InvalidParameter(f"Range of input length should be [1, {context}]")
+        raise InputTooLong(context)
 
 
 def _tools(document: Document) -> dict[str, Any]:
