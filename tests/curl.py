@@ -1,4 +1,4 @@
-"""Enough of curl for the examples of the pages, for a machine that has none: -s -S -N -i -H -d -X and addresses."""
+"""Enough of curl for the examples of the pages, for a machine that has none: -s -S -i -H -d -X and addresses."""
 
 import http.client
 import sys
@@ -6,8 +6,9 @@ from urllib.parse import urlsplit
 
 
 def main(arguments: list[str]) -> None:
-    method, url, data, shows_head = "", "", "", False
+    method, data, shows_head = "", "", False
     headers: dict[str, str] = {}
+    addresses: list[str] = []
     rest = iter(arguments)
     for argument in rest:
         if argument == "-H":
@@ -20,17 +21,17 @@ def main(arguments: list[str]) -> None:
         elif argument.startswith("-"):
             shows_head |= "i" in argument
         else:
-            url = argument if "://" in argument else f"http://{argument}"
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=30)
-    target = parts.path + (f"?{parts.query}" if parts.query else "")
-    connection.request(method or ("POST" if data else "GET"), target, data.encode() or None, headers)
-    answer = connection.getresponse()
-    if shows_head:
-        print(f"HTTP/1.1 {answer.status} {answer.reason}")
-        print("".join(f"{name}: {value}\n" for name, value in answer.getheaders()))
-    sys.stdout.flush()
-    sys.stdout.buffer.write(answer.read())
+            addresses.append(argument)
+    for address in addresses:
+        parts = urlsplit(address)
+        connection = http.client.HTTPConnection(parts.netloc, timeout=30)
+        connection.request(method or ("POST" if data else "GET"), parts.path, data.encode() or None, headers)
+        answer = connection.getresponse()
+        if shows_head:
+            print(f"HTTP/1.1 {answer.status} {answer.reason}", *map(": ".join, answer.getheaders()), "", sep="\n")
+        sys.stdout.flush()
+        sys.stdout.buffer.write(answer.read())
+        sys.stdout.flush()
 
 
 main(sys.argv[1:])

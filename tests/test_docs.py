@@ -32,6 +32,7 @@ WRITTEN = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", DOCS / "index.md"]
 WRITTEN += [page for page in sorted((DOCS / "guides").glob("*.md")) if not page.name.endswith(".zh-CN.md")]
 ALL = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
 TWINS = [page for page in WRITTEN if page.name != "CONTRIBUTING.md"]
+PAGES = reference.pages()
 MARKS = re.compile(r"[^\w\- ]")
 
 
@@ -119,9 +120,9 @@ def test_every_page_can_be_reached(page: Path) -> None:
     assert page.resolve() in linked or page == ROOT / "README.md"
 
 
-@pytest.mark.parametrize("name", reference.pages())
+@pytest.mark.parametrize("name", PAGES)
 def test_a_generated_page_is_up_to_date(name: str) -> None:
-    assert (ROOT / name).read_text("utf-8") == reference.pages()[name], "run `make docs`"
+    assert (ROOT / name).read_text("utf-8") == PAGES[name], "run `make docs`"
 
 
 def test_every_generated_sentence_has_its_chinese() -> None:
@@ -131,7 +132,7 @@ def test_every_generated_sentence_has_its_chinese() -> None:
 
 
 def test_nothing_but_generated_pages_is_in_the_reference() -> None:
-    assert {name_of(page) for page in (DOCS / "reference").iterdir()} == set(reference.pages())
+    assert {name_of(page) for page in (DOCS / "reference").iterdir()} == set(PAGES)
 
 
 @pytest.mark.anyio

@@ -146,7 +146,6 @@ async def test_the_checks_come_in_the_order_of_the_reference() -> None:
         (400, b'{"error":{"code":"c","message":"m"}}', None),
         (400, b'{"error":{"code":"c","message":"m"},"request_id":"two\\r\\nset-cookie: a=b"}', None),
         (400, b'{"error":{"code":"c","message":"m"},"request_id":"\\u4f60"}', None),
-        (400, b'{"error":{"code":"c","message":"m"},"request_id":{"a":1}}', "{'a': 1}"),
     ],
 )
 async def test_a_refusal_that_passes_keeps_its_bytes_and_its_id(status: int, body: bytes, expected: str | None) -> None:
@@ -212,22 +211,19 @@ async def test_an_error_in_the_stream_is_its_last_event(native: bool) -> None:
         b'{"error":{"code":"%b"}}' % (b"9" * 5000),
     ],
 )
-@pytest.mark.parametrize("status", [200, 302, 400, 500])
+@pytest.mark.parametrize("status", [200, 302, 400])
 async def test_no_answer_of_an_engine_is_a_defect_of_ours(
     status: int, body: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async def odd(asked: Asked) -> None:
         if asked.json.get("stream") and status == 200:
-            await asked.events(b"data: " + body + b"\n\n")
+            await asked.events(ROLE, b"data: " + body + b"\n\n")
         else:
             await asked.whole(body, status)
 
-    rows = [{"name": "a", "kind": "openai"}]
-    async with scripted(odd) as engine, bridge(engines=[rows[0] | {"url": engine.url}]) as server:
-        for path in (CHAT, TEXT):
-            for streamed in (False, True):
-                sent = CALL | {"stream": streamed} if path == CHAT else NATIVE
-                answer = await server.ask(path, sent, **(SSE if streamed and path == TEXT else {}))
-                assert 400 <= answer.status < 505 or b"error" in answer.body
-                assert answer.headers["content-type"].startswith(("application/json", "text/event-stream"))
+    async with scripted(odd) as engine, bridge(engine="cloud", api_key="k", cloud_url=engine.url) as server:
+        for door in (Door(CHAT, CALL), Door(CHAT, CALL | {"stream": True}), Door(TEXT, NATIVE)):
+            answer = await server.ask(door.path, door.call)
+            assert 400 <= answer.status < 505 or b"error" in answer.body
+            assert answer.headers["content-type"].startswith(("application/json", "text/event-stream"))
     assert "defect" not in capfd.readouterr().out

@@ -126,7 +126,7 @@ TEXT = {
     "A fault to rehearse; only the simulator looks at it.": "要演练的故障；只有模拟器会看。",
     "Sent on to the cloud, and no others:": "只有以下请求头会发往云端：",
     "Response headers": "响应头",
-    "The id of the call, the same as in the body and in the log.": "调用编号，与响应体和日志中的一致。",
+    "The id of the answer, the same as in its body.": "回答的编号，与响应体中的一致。",
     "The engine that answered.": "作出回答的引擎。",
     "What must be known of that engine: that it is the simulator or the built-in model.": (
         "必须知道的引擎情况：回答来自模拟器或内置模型。"
@@ -168,7 +168,9 @@ TEXT = {
     ),
     "Field": "字段",
     "When the call was settled, in seconds since 1970.": "结算时刻（1970 年起的秒数）。",
-    "The id of the call.": "调用编号。",
+    "The id that Qiao gave the call. An engine's answer may bear its own, which the client gets instead.": (
+        "Qiao 给调用的编号。引擎的回答可能自带编号，客户端收到的是后者。"
+    ),
     "Who called: `local` without client keys, else `key-` and the beginning of the key's SHA-256.": (
         "调用者：未设客户端密钥时为 `local`，否则为 `key-` 加密钥 SHA-256 的开头。"
     ),
@@ -187,7 +189,7 @@ TEXT = {
     "Cost at the list price in billionths of a yuan; only for the cloud.": (
         "按目录价计算的费用，单位为十亿分之一元；仅限云端。"
     ),
-    "How many attempts were made.": "尝试次数。",
+    "Attempts until the answer; 0 where there was none.": "得到回答所用的尝试次数；没有回答时为 0。",
     "Milliseconds to the first byte of the answer.": "到回答首字节的毫秒数。",
     "Milliseconds to its last byte.": "到回答末字节的毫秒数。",
     # faults

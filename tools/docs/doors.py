@@ -25,7 +25,7 @@ OUTCOMES = {
 }
 LOG_FIELDS = {
     "at": "When the call was settled, in seconds since 1970.",
-    "request_id": "The id of the call.",
+    "request_id": "The id that Qiao gave the call. An engine's answer may bear its own, which the client gets instead.",
     "principal": "Who called: `local` without client keys, else `key-` and the beginning of the key's SHA-256.",
     "protocol": "The protocol spoken: `openai` or `dashscope`.",
     "model": "The model name asked for.",
@@ -39,7 +39,7 @@ LOG_FIELDS = {
     "output": "Output tokens, thinking included.",
     "reasoning": "Output tokens that were thinking.",
     "nano_yuan": "Cost at the list price in billionths of a yuan; only for the cloud.",
-    "attempts": "How many attempts were made.",
+    "attempts": "Attempts until the answer; 0 where there was none.",
     "ttft_ms": "Milliseconds to the first byte of the answer.",
     "duration_ms": "Milliseconds to its last byte.",
 }
@@ -50,7 +50,7 @@ _REQUEST = {
     "x-qiao-fault": "A fault to rehearse; only the simulator looks at it.",
 }
 RESPONSE = {
-    "x-request-id": "The id of the call, the same as in the body and in the log.",
+    "x-request-id": "The id of the answer, the same as in its body.",
     "x-qiao-engine": "The engine that answered.",
     "x-qiao-notice": "What must be known of that engine: that it is the simulator or the built-in model.",
     "retry-after": "Seconds to wait before the next try.",

@@ -73,7 +73,7 @@ def read(call: Call, model: Model, seed: int) -> Ask:
     values = check_values.read(document)
     messages = check_messages.read(document)
     check_messages.check_shapes(messages)
-    last = next((message.text for message in reversed(messages) if message.role == "user"), "")
+    last = next((_question(message) for message in reversed(messages) if message.role == "user"), "")
     thinks = model.thinks(thinking_asked(values))
     switches = _switch.findall(last)
     hybrid = model.thinking in {"on", "off"}
@@ -87,6 +87,12 @@ def read(call: Call, model: Model, seed: int) -> Ask:
         silenced=thinks and hybrid and switches[-1:] == ["no_think"],
         seed=f"{seed}/{model.name}/{values.get('seed')}/{told}",
     )
+
+
+def _question(message: Message) -> str:
+    """What a message asks: its last part where it is long, for agents send their surroundings in parts before it."""
+    texts = [part["text"] for part in message.parts if isinstance(part.get("text"), str)]
+    return texts[-1] if len(message.text) > toolwork.LONG and texts else message.text
 
 
 def dice(seed: str) -> Random:

@@ -15,7 +15,7 @@ from qiao.wire.check_messages import is_object
 _ENOUGH = 2  # the score from which a tool is called
 _NAMED = 100
 _TOPIC = 4
-_LONG = 600  # characters
+LONG = 600  # characters
 # What tools are for: (how the tool says it, how a question asks for it).
 _TOPICS: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = tuple(
     (re.compile(tool, re.IGNORECASE), re.compile(question, re.IGNORECASE))
@@ -126,9 +126,9 @@ def _score(tool: Tool, text: str) -> int:
 
 def _question(text: str) -> str:
     """What is asked: of a long message, as agents send with their surroundings in it, the last paragraph."""
-    if len(text) <= _LONG:
+    if len(text) <= LONG:
         return text
-    return text.rstrip().rsplit("\n\n", 1)[-1][-_LONG:]
+    return text.rstrip().rsplit("\n\n", 1)[-1][-LONG:]
 
 
 def _words(text: str) -> set[str]:

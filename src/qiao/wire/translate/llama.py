@@ -112,9 +112,11 @@ def ask(call: Call, model: Model, loaded: Loaded) -> Ask:
 
 
 def last_question(call: Call) -> Call | None:
-    """The call with nothing but its last user message and without tools; None when that leaves nothing out."""
+    """The call with nothing but the last text of its last user message; None when that leaves nothing out."""
     messages = call.document.get("messages", list[dict[str, Any]]) or []
     last = [message for message in messages if message.get("role") == "user"][-1:]
+    if last and isinstance(last[0].get("content"), list):
+        last = [last[0] | {"content": last[0]["content"][-1:]}]  # agents put their surroundings before it
     if not last or (last == messages and "tools" not in call.document):
         return None
     document = call.document.with_(messages=last).without("tools", "tool_choice", "parallel_tool_calls")
