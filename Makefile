@@ -18,7 +18,7 @@ TO_WORK := .venv/to-work.stamp
 help: ## 列出这些命令 · list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 16
 
-serve: $(TO_RUN) ## 安装所缺并启动服务器与聊天应用 · install what is missing, start the server and the chat app
+serve: $(TO_RUN) ## 安装所缺并启动服务器 · install what is missing and start the server
 	@before=$$(export -p); if [ -f .env ]; then set -a; . ./.env; set +a; eval "$$before"; fi; exec $(BIN)/qiao serve $(ARGS)
 
 install: $(TO_RUN) ## 只安装运行所需 · install what running needs
@@ -27,7 +27,7 @@ install: $(TO_RUN) ## 只安装运行所需 · install what running needs
 test: static ## 检查并运行测试 · the checks and the tests
 	$(BIN)/pytest -m "not clients" $(ARGS)
 
-test-all: static ## 另加真实第三方客户端的测试（需要 node）· also with real third-party clients (needs node)
+test-all: static ## 另加第三方客户端的测试· also with real third-party clients (needs node)
 	$(BIN)/pytest $(ARGS)
 
 check: static ## 格式、规则、类型、分层、大小 · format, lint, types, layers, sizes
