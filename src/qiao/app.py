@@ -91,18 +91,19 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
     by_name = {engine.name: engine for engine in engines}
     scopes = [_scope(engine) for engine in engines]
     routes = Routes(catalog, scopes, _patterns(settings), settings.aliases)
+    drain = Drain()
     metrics = telemetry.Metrics()
+    metrics.active.set_function(lambda: drain.count)
     paid = frozenset(engine.name for engine in engines if isinstance(engine, Cloud))
     calls = telemetry.CallLog(sys.stderr if settings.log_calls else None)
     meter = Meter(metrics, calls, catalog, clock, paid)
     exchange = Exchange(routes, Attempts(by_name, clock), clock, meter.settle)
-    drain = Drain()
     shelter = Shelter(_sizes(settings), drain)
     cloud = next((engine for engine in engines if isinstance(engine, Cloud)), None)
     doors = _doors(
         Chat(exchange, clock, keep_alive=timeouts.keep_alive),
         Listings(engines, routes, catalog),
-        Passing(cloud),
+        Passing(cloud, clock, meter.passed),
         Operations(engines, drain, metrics, clock),
         plain=all(isinstance(engine, Cloud) for engine in engines) and not settings.routes and not settings.aliases,
     )

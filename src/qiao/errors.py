@@ -58,6 +58,8 @@ class QiaoError(Exception):
     ) -> None:
         super().__init__(message)
         self.message = message
+        self.attempts = 0  # made on engines, and the last of them, for the settlement
+        self.engine: str | None = None
         self.retry_after = retry_after
         self.param = param
         if status is not None:

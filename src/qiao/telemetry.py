@@ -30,6 +30,9 @@ class Metrics:
             "qiao_call_seconds", "Time to last byte.", ["engine"], buckets=LATENCY, registry=self.registry
         )
         self.active = Gauge("qiao_active_requests", "Requests being answered.", registry=self.registry)
+        self.passed = Counter(
+            "qiao_passed", "Requests passed on to the cloud as they are.", ["method", "status"], registry=self.registry
+        )
         self._bound: dict[str, tuple[Histogram, Histogram, Counter]] = {}
 
     def of(self, engine: str) -> tuple[Histogram, Histogram, Counter]:

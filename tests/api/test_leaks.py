@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import traceback
 from pathlib import Path
@@ -17,7 +18,7 @@ from qiao.api.front import Door, Front
 from qiao.api.shelter import Shelter, SizeLimits
 from qiao.api.visit import Visit
 from qiao.config import ConfigError, Settings
-from qiao.errors import Defect
+from qiao.errors import Defect, StreamBroken
 from qiao.gate.keys import Keys
 from tests.api.doors import TEXT, knock
 from tests.api.listening import listening
@@ -80,7 +81,10 @@ async def test_no_log_no_metric_and_no_answer_holds_a_secret_or_a_prompt(
                 for path, body in ((CHAT, ASKED), (CHAT, ASKED | {"stream": True}), (TEXT, NATIVE), (CHAT, b"{"))
                 for key, headers in ((CLIENT, {}), (CLIENT, {"x_dashscope_sse": "enable"}), (f"{CLIENT}-not", {}))
             ]
-            answers.append(await server.ask(f"/v1/files?name={PROMPT}", method="GET", authorization=f"Bearer {CLIENT}"))
+            with contextlib.suppress(StreamBroken):  # what is passed on breaks as it broke
+                answers.append(
+                    await server.ask(f"/v1/files?x={PROMPT}", method="GET", authorization=f"Bearer {CLIENT}")
+                )
             answers += [await server.ask(path, method="GET") for path in ("/healthz", "/readyz", "/metrics")]
             for answer in answers:
                 assert canaries(answer.body) == []
@@ -178,31 +182,34 @@ async def test_the_cloud_sees_its_own_headers_and_its_own_key(path: str) -> None
     async def fine(asked: Asked) -> None:
         await asked.whole(WHOLE if path == CHAT else b'{"output":{},"request_id":"r"}')
 
-    async with scripted(fine) as engine:
-        async with bridge(engine="cloud", api_key=CLOUD, cloud_url=engine.url, keys=CLIENT) as server:
-            body = NATIVE if path == TEXT else ASKED
-            answer = await server.ask(path, body, authorization=f"Bearer {CLIENT}", **HOSTILE_REQUEST, **PASSED)
-            assert answer.status == 200
-            headers = engine.asked[0].headers
-            allowed = {name.replace("_", "-") for name in PASSED}
-            assert headers.keys() - allowed == {"host", "authorization", "accept-encoding", "content-length"} | (
-                {"content-type"} if path in {CHAT, TEXT} else set()
-            )
-            assert headers["authorization"] == f"Bearer {CLOUD}"
-            assert headers["accept-encoding"] == "identity"
-            assert f"http://{headers['host']}" == engine.url
+    async with (
+        scripted(fine) as engine,
+        bridge(engine="cloud", api_key=CLOUD, cloud_url=engine.url, keys=CLIENT) as server,
+    ):
+        body = NATIVE if path == TEXT else ASKED
+        answer = await server.ask(path, body, authorization=f"Bearer {CLIENT}", **HOSTILE_REQUEST, **PASSED)
+        assert answer.status == 200
+        headers = engine.asked[0].headers
+        own = {"host", "authorization", "accept-encoding", "content-length"}
+        given = {"content-type"} if path in {CHAT, TEXT} else set[str]()
+        assert headers.keys() - {name.replace("_", "-") for name in PASSED} == own | given
+        assert headers["authorization"] == f"Bearer {CLOUD}"
+        assert headers["accept-encoding"] == "identity"
+        assert f"http://{headers['host']}" == engine.url
 
 
 async def test_an_engine_sees_no_header_of_the_caller() -> None:
-    async with scripted(Asked.whole) as engine:
-        async with bridge(engine="http", engine_url=engine.url, engine_key=ENGINE, keys=CLIENT) as server:
-            answer = await server.ask(CHAT, ASKED, authorization=f"Bearer {CLIENT}", **HOSTILE_REQUEST, **PASSED)
-            headers = engine.asked[0].headers
-            own = {"host", "accept-encoding", "authorization", "content-type", "content-length", "x-request-id"}
-            assert headers.keys() == own
-            assert headers["authorization"] == f"Bearer {ENGINE}"
-            assert headers["x-request-id"] != "mine"
-            assert answer.headers["x-request-id"] != "mine"
+    async with (
+        scripted(Asked.whole) as engine,
+        bridge(engine="http", engine_url=engine.url, engine_key=ENGINE, keys=CLIENT) as server,
+    ):
+        answer = await server.ask(CHAT, ASKED, authorization=f"Bearer {CLIENT}", **HOSTILE_REQUEST, **PASSED)
+        headers = engine.asked[0].headers
+        own = {"host", "accept-encoding", "authorization", "content-type", "content-length", "x-request-id"}
+        assert headers.keys() == own
+        assert headers["authorization"] == f"Bearer {ENGINE}"
+        assert headers["x-request-id"] != "mine"
+        assert answer.headers["x-request-id"] != "mine"
 
 
 HOSTILE_ANSWER = {
@@ -300,6 +307,10 @@ async def cloud(anyio_backend: str) -> Any:
     [
         "/v1/files/../../api/v1/apps",
         "/v1/files/..",
+        "/v1/files/.",
+        "/v1/files/../content",
+        "/api/v1/tasks/..",
+        "/v1/conversations/../items/..",
         "/v1/files/%2e%2e",
         "/v1/files/a%2fb",
         "/v1/files/a/b/c",

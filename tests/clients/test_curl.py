@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 # The first case of a client runs all of them.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(300)]
 
 CLIENTS = ["curl"]
 

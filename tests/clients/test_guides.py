@@ -12,8 +12,9 @@ from tests.clients import programs, roster
 HERE = Path(__file__).parent
 DOCS = HERE.parents[1] / "docs" / "clients"
 GUIDES = sorted((HERE / "guides").iterdir())
-# The environment of each guide; the others share the development environment.
+# The environment of each guide; the others share the development environment. curl is the machine's.
 ENVIRONMENTS = {
+    "curl": "main",
     "openai-node": "node",
     "chattongyi": "langchain",
     "chatopenai": "langchain",

@@ -92,6 +92,9 @@ async def test_a_call_is_settled_once_whatever_happens(
     assert (settled["protocol"], settled["stream"], settled["model"]) == (protocol, stream, "m")
     if outcome == "complete":
         assert (settled["input"], settled["output"]) == (9, 2)
+        assert settled.get("answer_id") == ("up1" if protocol == "openai" else None), "the id that the client saw"
+    if outcome in {"complete", "refused"}:
+        assert (settled["engine"], settled["attempts"]) == ("gpu", 1)
     if outcome == "cut":
         assert b"stopping" in got, "nobody is cut bare"
     if outcome == "broken" and stream:

@@ -87,6 +87,9 @@ async def test_the_rest_of_the_clouds_api_passes_in_both_directions() -> None:
         assert (await server.ask("/v1/fine_tuning/jobs", {})).status == 404
         assert (await server.ask("/api/v1/../../admin", {})).status in {400, 404}
         assert len(engine.asked) == 1
+        metrics = (await server.ask("/metrics", method="GET")).body.decode()
+        assert 'qiao_passed_total{method="POST",status="200"} 1.0' in metrics
+        assert "qiao_active_requests 1.0" in metrics
 
 
 @pytest.mark.parametrize(

@@ -153,6 +153,7 @@ TEXT = {
     "Time to first byte.": "首字节耗时。",
     "Time to last byte.": "末字节耗时。",
     "Requests being answered.": "正在回答的请求数。",
+    "Requests passed on to the cloud as they are.": "原样转发给云端的请求数。",
     "Outcomes": "调用结局",
     "Outcome": "结局",
     "The answer ended as it should.": "回答正常结束。",

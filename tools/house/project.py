@@ -16,7 +16,7 @@ _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^(#+) ", re.MULTILINE)
 _PATH = re.compile(r"`([\w.-]+/[\w./-]*|[\w.-]+\.(?:py|toml|md|lock|sh))`")
 _MEDIA_TYPE = re.compile(r"(text|application|image|audio|video|multipart)/")
-_SETTING = re.compile(r"\bQIAO_[A-Z][A-Z_]*[A-Z]\b")
+_SETTING = re.compile(r"\bQIAO_[A-Z][A-Z0-9_]*[A-Z0-9]\b")
 # Written so that this line does not find itself.
 _PLACES = re.compile(
     r"(?<![\w.~}/#-])/(?:roo[t]|hom[e]|User[s]|wor[k]|mn[t])/\w[\w./-]*|pythonhoste[d]\.org|registry\.npmj[s]\.org"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from qiao.api.visit import PASSED_ON, HeaderList, Visit
+from qiao.clock import Clock
 from qiao.engines.client import Response
 from qiao.engines.dashscope import Cloud
 from qiao.errors import CallerError, ProtocolBroken, QiaoError, UnknownPath
+from qiao.exchange.meter import Passed
 
-_ID = r"[A-Za-z0-9._:-]{1,200}"
+_ID = r"[A-Za-z0-9_:-][A-Za-z0-9._:-]{0,199}"  # no dot at its start: `..` would leave the list
 # method, path (reference §2.1, §3.1); what is not here does not reach the cloud.
 _ALLOWED = [
     (method, re.compile(rf"^(?:{path})$"))
@@ -45,8 +48,10 @@ _BACK = frozenset({*PASSED_ON, *_OF_FILES, "x-request-id", "request-id"})
 class Passing:
     """Relays to the first cloud engine."""
 
-    def __init__(self, cloud: Cloud | None) -> None:
+    def __init__(self, cloud: Cloud | None, clock: Clock, note: Callable[[Passed], None]) -> None:
         self._cloud = cloud
+        self._clock = clock
+        self._note = note
 
     async def __call__(self, visit: Visit) -> None:
         """One request for a path that Qiao does not serve itself."""
@@ -61,11 +66,15 @@ class Passing:
             where = f"{path}?{visit.query}" if visit.query else path
             has_body = "content-length" in visit.headers or "transfer-encoding" in visit.headers
             body = visit.pieces() if has_body else b""
+            began = self._clock.monotonic()
             response = await self._cloud.forward(visit.method, where, visit.headers, body)
             try:
                 await _relay(visit, response)
             finally:
                 response.close()
+                took = round((self._clock.monotonic() - began) * 1000, 1)
+                said = response.headers.get("x-request-id", visit.id)
+                self._note(Passed(said, visit.principal.id, visit.method, path, response.status, took))
         if attendance.ended == "cut":
             await visit.cut(None)
 

@@ -16,6 +16,7 @@ from qiao.errors import KeyRefused, QiaoError
 from qiao.secret import Secret
 from qiao.wire import dashscope, openai
 from qiao.wire.call import Call
+from qiao.wire.document import UNREADABLE
 
 # Request headers of the native protocol and its SDKs that are part of the API (reference §1.4).
 FORWARDED = frozenset(
@@ -100,7 +101,7 @@ class Cloud:
 
     async def models(self) -> list[str]:
         """The names that the region lists for this key; empty when it does not answer."""
-        with contextlib.suppress(QiaoError, msgspec.DecodeError):
+        with contextlib.suppress(QiaoError, *UNREADABLE):
             response = await self.forward("GET", "/compatible-mode/v1/models", {})
             body = await drained(response, 4 * 2**20)
             if response.status == 200:

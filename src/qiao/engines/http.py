@@ -19,7 +19,7 @@ from qiao.engines.connection import Limits
 from qiao.engines.engine import Health, Reply, Traits
 from qiao.errors import QiaoError
 from qiao.wire.call import Call
-from qiao.wire.document import Document
+from qiao.wire.document import UNREADABLE, Document
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class _Listing(msgspec.Struct):
 
 async def listed(client: Client, upstream: Upstream, url: Url) -> list[dict[str, Any]] | None:
     """The rows of GET /models; None when the server does not list any."""
-    with contextlib.suppress(QiaoError, msgspec.DecodeError):
+    with contextlib.suppress(QiaoError, *UNREADABLE):
         response = await client.open(url.under("/models"), "GET", upstream.headers, limits=PROBE)
         body = await drained(response)
         if response.status == 200:

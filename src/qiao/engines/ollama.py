@@ -18,6 +18,7 @@ from qiao.errors import ProtocolBroken, QiaoError
 from qiao.wire import chunks, openai, sse
 from qiao.wire.call import Call
 from qiao.wire.chunks import Assembler, ChunkWriter
+from qiao.wire.document import UNREADABLE
 from qiao.wire.translate import ollama
 
 CONTEXT = 8192  # tokens; Ollama's own default of 4,096 cuts prompts without a word
@@ -60,7 +61,7 @@ class Ollama:
 
     async def models(self) -> list[str]:
         """The names of GET /api/tags; empty when the server does not answer."""
-        with contextlib.suppress(QiaoError, msgspec.DecodeError):
+        with contextlib.suppress(QiaoError, *UNREADABLE):
             response = await self._get("/api/tags")
             body = await drained(response)
             if response.status == 200:
@@ -114,7 +115,7 @@ class _Tags(msgspec.Struct):
 def _refused(status: int, body: bytes) -> Reply:
     """Ollama's `{"error": "…"}` as an error of OpenAI mode."""
     said: Any = None
-    with contextlib.suppress(msgspec.DecodeError):
+    with contextlib.suppress(*UNREADABLE):
         said = msgspec.json.decode(body, type=dict[str, Any]).get("error")
     code = "model_not_found" if status == 404 else "invalid_parameter_error" if status < 500 else "internal_error"
     inner = {"message": str(said or "The engine refused the request."), "type": "invalid_request_error"}

@@ -14,7 +14,7 @@ import structlog
 
 from qiao.clock import Clock
 from qiao.engines.engine import Engine, Reply
-from qiao.errors import EngineBusy, EngineError, EngineUnavailable, QiaoError, StreamBroken
+from qiao.errors import EngineBusy, EngineError, EngineUnavailable, QiaoError, Refused, StreamBroken
 from qiao.exchange import passages
 from qiao.exchange.cooldown import CoolDown
 from qiao.gate.routes import Route, Target
@@ -64,12 +64,13 @@ class Attempts:
                 made += 1
                 try:
                     return await self._attempt(call, route, target, cool_down, made)
-                except EngineError as failure:
+                except (EngineError, Refused) as failure:
                     error = failure
-                    self._report(call, target, made, error)
-                last = target is plan[-1]
-                if engine.traits.rehearsal:
+                    error.engine, error.attempts = target.engine, made
+                if engine.traits.rehearsal or isinstance(error, Refused):
                     raise error
+                self._report(call, error)
+                last = target is plan[-1]
                 if not (error.retryable or isinstance(error, StreamBroken)) or made >= MOST_ATTEMPTS:
                     raise _final(error)
                 if not last or turn + 1 >= engine.traits.attempts:
@@ -138,12 +139,12 @@ class Attempts:
         await self._clock.sleep(spread)
         return True
 
-    def _report(self, call: Call, target: Target, number: int, error: QiaoError) -> None:
+    def _report(self, call: Call, error: QiaoError) -> None:
         log.warning(
             "attempt_failed",
             request_id=call.id,
-            engine=target.engine,
-            attempt=number,
+            engine=error.engine,
+            attempt=error.attempts,
             code=error.code,
             status=error.status,
             error=type(error).__name__,

@@ -46,4 +46,7 @@ class Exchange:
             self._settle(Settlement(call, "gone", 499, duration=duration))
         else:
             known = error if isinstance(error, QiaoError) else Defect()
-            self._settle(Settlement(call, "refused", known.status, error=known, duration=duration))
+            refused = Settlement(
+                call, "refused", known.status, known.engine, error=known, attempts=known.attempts, duration=duration
+            )
+            self._settle(refused)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict, dataclass
 
 from qiao.clock import Clock
 from qiao.exchange.relay import Settlement
@@ -11,6 +12,18 @@ from qiao.gate.catalog import Catalog
 from qiao.telemetry import CallLog, Metrics
 
 FLUSH = 0.2  # seconds that a log line may wait for others
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A request to a path of the cloud that Qiao does not serve itself."""
+
+    request_id: str
+    principal: str
+    method: str
+    path: str
+    status: int
+    duration_ms: float
 
 
 class Meter:
@@ -35,9 +48,10 @@ class Meter:
         if usage is not None:
             self._metrics.tokens.labels(engine, "input").inc(usage.input)
             self._metrics.tokens.labels(engine, "output").inc(usage.output)
-        first = self._calls.add(
+        self._write(
             at=round(self._clock.time(), 3),
             request_id=call.id,
+            answer_id=settlement.answer_id if settlement.answer_id != call.id else None,
             principal=call.principal.id,
             protocol=call.protocol,
             model=call.model,
@@ -55,8 +69,15 @@ class Meter:
             ttft_ms=None if settlement.ttft is None else round(settlement.ttft * 1000, 1),
             duration_ms=round(settlement.duration * 1000, 1),
         )
-        if first:
+
+    def _write(self, **fields: object) -> None:
+        if self._calls.add(**fields):
             asyncio.get_running_loop().call_later(FLUSH, self._calls.flush)
+
+    def passed(self, request: Passed) -> None:
+        """Count a request that was passed on to the cloud without the exchange, and write its line."""
+        self._metrics.passed.labels(request.method, str(request.status)).inc()
+        self._write(at=round(self._clock.time(), 3), **asdict(request))
 
     def close(self) -> None:
         """Write what waits."""

@@ -27,6 +27,7 @@ class Settlement:
     engine: str | None = None
     usage: Usage | None = None
     error: QiaoError | None = None
+    answer_id: str | None = None  # the id that the client saw, where it is not the call's
     attempts: int = 0
     ttft: float | None = None  # seconds from the request to the first byte of the answer
     duration: float = 0.0
@@ -111,6 +112,7 @@ class Relay:
                 engine=opened.engine.name,
                 usage=opened.passage.usage,
                 error=self._error,
+                answer_id=self.answer_id,
                 attempts=opened.attempts,
                 ttft=self._ttft,
                 duration=self._clock.monotonic() - self._call.received,

@@ -8,6 +8,7 @@ import msgspec
 
 from qiao.errors import ProtocolBroken
 from qiao.wire import usage as wire_usage
+from qiao.wire.document import UNREADABLE
 from qiao.wire.usage import Usage
 
 DONE = b"data: [DONE]\n\n"
@@ -85,7 +86,7 @@ def read(data: bytes) -> Chunk:
     """One event's JSON; ProtocolBroken when it is not a chunk."""
     try:
         return _chunk.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise ProtocolBroken("The engine sent an event that is not a chat completion chunk.") from error
 
 

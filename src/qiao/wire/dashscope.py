@@ -30,6 +30,7 @@ from qiao.errors import (
 from qiao.wire import retry_after, sse
 from qiao.wire import usage as wire_usage
 from qiao.wire.chunks import ABSENT, given
+from qiao.wire.document import UNREADABLE
 from qiao.wire.passage import Rendered
 from qiao.wire.usage import Usage
 
@@ -219,7 +220,7 @@ def error_in(data: bytes) -> QiaoError | None:
 def _object(data: bytes) -> dict[str, Any]:
     try:
         return _any_object.decode(data)
-    except (msgspec.DecodeError, ValueError, RecursionError):
+    except UNREADABLE:
         return {}
 
 
@@ -324,5 +325,5 @@ class NativeRelay:
 def _read(data: bytes) -> _Facts:
     try:
         return _facts.decode(data)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+    except UNREADABLE as error:
         raise ProtocolBroken("The engine's answer is not JSON.") from error

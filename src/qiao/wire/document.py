@@ -12,6 +12,8 @@ from qiao.errors import InvalidParameter, MalformedBody
 
 T = TypeVar("T")
 
+# What reading JSON of strangers raises: it is none, it is no UTF-8, it is too deep.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 MAX_DEPTH = 64
 MAX_VALUES = 100_000
 _SLICE = 2**16  # bytes looked at together: what is made of them is many times larger
@@ -46,7 +48,7 @@ class Document:
         try:
             fields = _fields.decode(body)
             _check_utf8(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise MalformedBody(_BAD_BODY) from error
         return cls(fields, body if _is_all(fields, body) else None)
 
@@ -73,7 +75,7 @@ class Document:
             return None
         try:
             return _decoder(kind).decode(raw)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise InvalidParameter(f"{error}: {name}", param=name) from error
 
     def raw(self, name: str) -> bytes | None:
@@ -88,7 +90,7 @@ class Document:
             return None
         try:
             return Document(_fields.decode(raw), bytes(raw))
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise InvalidParameter(f"Input should be a valid dictionary: {name}", param=name) from error
 
     def with_(self, **values: Any) -> Document:

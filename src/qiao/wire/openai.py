@@ -28,13 +28,13 @@ from qiao.errors import (
 )
 from qiao.wire import retry_after, sse
 from qiao.wire import usage as wire_usage
+from qiao.wire.document import UNREADABLE
 from qiao.wire.passage import Rendered
 from qiao.wire.usage import Usage
 
 JSON = "application/json"
 EVENTS = "text/event-stream;charset=UTF-8"
 DONE = b"data: [DONE]\n\n"
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _HELP = " For details, see: https://help.aliyun.com/zh/model-studio/error-code#"
 
 # Native code → OpenAI code and type (reference §4.2); other codes stand for themselves.
@@ -173,7 +173,7 @@ def _unframed(body: bytes) -> bytes:
 def _object(data: bytes) -> dict[str, Any]:
     try:
         value = msgspec.json.decode(data)
-    except _UNREADABLE:
+    except UNREADABLE:
         return {}
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
@@ -249,7 +249,7 @@ class EventRelay:
             return True
         try:
             facts = _facts.decode(data)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise ProtocolBroken("The engine sent an event that is not JSON.") from error
         if self.answer_id is None:
             self.answer_id = str(facts.id or self._call_id).removeprefix("chatcmpl-")
@@ -286,7 +286,7 @@ class BodyRelay:
         body = b"".join(self._pieces)
         try:
             facts = _facts.decode(body)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise ProtocolBroken("The engine's answer is not JSON.") from error
         if bytes(facts.choices) == _null:
             raise error_in(body) or ProtocolBroken("The engine's answer is not a chat completion.")

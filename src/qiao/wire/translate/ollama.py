@@ -13,7 +13,7 @@ import msgspec
 from qiao.errors import EngineFailed, InputTooLong, InvalidParameter, ProtocolBroken, StreamBroken
 from qiao.wire import tokens
 from qiao.wire.chunks import DONE, ChunkWriter
-from qiao.wire.document import Document
+from qiao.wire.document import UNREADABLE, Document
 from qiao.wire.usage import Usage
 
 # Hub name → name under `options`.
@@ -128,7 +128,7 @@ def _call(call: dict[str, Any]) -> dict[str, Any]:
     function: dict[str, Any] = call.get("function") or {}
     try:
         arguments = msgspec.json.decode(function.get("arguments") or "{}")
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise InvalidParameter(
             'The "function.arguments" parameter of the code model must be in JSON format.'
         ) from error
@@ -188,7 +188,7 @@ class Lines:
     def _read(self, line: bytes) -> bytes:
         try:
             read = _line.decode(line)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise ProtocolBroken("The engine sent a line that is not its protocol.") from error
         if read.error is not None:
             raise EngineFailed(read.error[:500])
