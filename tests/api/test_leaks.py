@@ -123,11 +123,11 @@ async def test_a_defect_tells_its_place_and_nothing_of_the_call(caplog: pytest.L
                 assert answer.startswith(b"HTTP/1.1 500 ")
                 assert canaries(answer) == []
                 assert not any(word in answer for word in (b"Traceback", b".py", b"Error("))
-    errors = [line for line in logged if line["log_level"] == "error"]
-    assert [line["path"] for line in errors] == ["/broken", "/known"]
-    assert "KeyError" in errors[0]["traceback"]
-    assert "test_leaks.py:" in errors[0]["traceback"]
-    assert canaries(repr(errors) + caplog.text) == []
+    defects = [line for line in logged if line["event"] == "defect"]
+    assert [line["path"] for line in defects] == ["/broken", "/known"]
+    assert "KeyError" in defects[0]["traceback"]
+    assert "test_leaks.py:" in defects[0]["traceback"]
+    assert canaries(repr(logged) + caplog.text) == []
 
 
 def test_settings_that_are_wrong_do_not_print_what_is_right(tmp_path: Path) -> None:

@@ -123,6 +123,17 @@ async def test_what_has_no_tokens_is_a_400(server: Bridge, body: Any, text: str)
     assert answer.json["message"].startswith(text)
 
 
+async def test_a_long_text_is_counted_while_others_are_answered_and_a_longer_one_is_refused(server: Bridge) -> None:
+    long = asyncio.create_task(server.ask("/api/v1/tokenizer", {"model": "m", "input": {"prompt": "a" * 2_000_000}}))
+    await asyncio.sleep(0.1)
+    assert (await server.ask("/healthz", method="GET")).status == 200
+    assert not long.done()
+    assert (await long).json["usage"]["input_tokens"] == 250_000
+    refused = await server.ask("/api/v1/tokenizer", {"model": "m", "input": {"prompt": "a" * 4_000_001}})
+    judge(DOORS["tokenizer"], refused)
+    assert "Range of input length" in refused.json["message"]
+
+
 @pytest.mark.parametrize(
     "listing",
     [

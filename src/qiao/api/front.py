@@ -100,7 +100,7 @@ def _name(host: str) -> str:
 
 
 def _report(visit: Visit, defect: BaseException) -> None:
-    """Log a defect by its type and place. What an exception says may hold a prompt or a key: for `debug` only."""
+    """Log a defect by its types and places; what the exceptions say may hold a prompt or a key."""
     places: list[str] = []
     error: BaseException | None = defect
     while error is not None:
@@ -108,7 +108,6 @@ def _report(visit: Visit, defect: BaseException) -> None:
         places += [type(error).__name__, *(f"  {frame.filename}:{frame.lineno} {frame.name}" for frame in frames)]
         error = error.__cause__ or error.__context__
     log.error("defect", request_id=visit.id, path=visit.path, traceback="\n".join(places))
-    log.debug("defect", request_id=visit.id, exc_info=defect)
 
 
 async def _nowhere(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:

@@ -48,8 +48,13 @@ def encode(text: str) -> list[int]:
 
 def pieces(text: str) -> list[str]:
     """The tokens of a text as strings; one that ends inside a character shows U+FFFD there."""
+    return spelled(encode(text))
+
+
+def spelled(ids: list[int]) -> list[str]:
+    """The same for token ids."""
     encoding = _encoding()
-    return [encoding.decode_single_token_bytes(token).decode("utf-8", "replace") for token in encode(text)]
+    return [encoding.decode_single_token_bytes(token).decode("utf-8", "replace") for token in ids]
 
 
 def count(text: str) -> int:
