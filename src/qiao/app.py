@@ -160,7 +160,7 @@ def _doors(chat: Chat, listings: Listings, passing: Passing, operations: Operati
         doors.append(Door("/api/v1/tokenizer", listings.tokenizer))
     doors.append(Door("/healthz", operations.healthz, ("GET", "HEAD"), needs_key=False))
     doors.append(Door("/readyz", operations.readyz, ("GET", "HEAD"), needs_key=False))
-    doors.append(Door("/metrics", operations.metrics, ("GET",), needs_key=False))
+    doors.append(Door("/metrics", operations.metrics, ("GET",)))
     for prefix in ("/compatible-mode", "/v1", "/api", "/api-task", "/compatible-api", "/apps"):
         doors.append(Door(f"{prefix}/{{rest:path}}", passing, ANY_METHOD))
     return doors
@@ -184,8 +184,9 @@ def _engine(row: EngineRow, settings: Settings, client: Client, catalog: Catalog
                 raise _wrong(
                     row, "the cloud needs a key: set DASHSCOPE_API_KEY", "云端需要密钥：请设置 DASHSCOPE_API_KEY"
                 )
-            place = _place(row, settings)
-            return Cloud(row.name, place, client, key=key, limits=limits, known=lambda name: catalog.find(name).known)
+            place, root = _place(row, settings)
+            upstream = Upstream(Url.parse(root), key, limits)
+            return Cloud(row.name, upstream, place, client, known=lambda name: catalog.find(name).known)
         if row.kind == "simulator":
             pace = Pace(settings.simulator_ttft, settings.simulator_rate)
             return Simulator(catalog, name=row.name, pace=pace)
@@ -208,14 +209,14 @@ def _wrong(row: EngineRow, message: str, chinese: str) -> ConfigError:
     return ConfigError(f"engines: {row.name}: {message}", f"engines：{row.name}：{chinese}")
 
 
-def _place(row: EngineRow, settings: Settings) -> Place:
-    """Where a cloud engine lives: its own address, the address in place of the region's, or the region."""
+def _place(row: EngineRow, settings: Settings) -> tuple[Place, str]:
+    """Where a cloud engine lives: at its own address, at the one in place of the region's, or at the region's."""
     root = row.url or (None if row.region else settings.cloud_url)
     workspace = row.workspace or settings.workspace
     if root:
-        return Place(Url.parse(root), None, workspace)
+        return Place(None, workspace), root
     region = regions.find(row.region or settings.region)
-    return Place(Url.parse(region.root(workspace)), region, workspace)
+    return Place(region, workspace), region.root(workspace)
 
 
 def _local(row: EngineRow, settings: Settings, client: Client, catalog: Catalog) -> Local:
@@ -245,7 +246,11 @@ def _patterns(settings: Settings) -> Mapping[str, Sequence[Target]]:
 
 
 def _secret(value: SecretStr | None) -> Secret | None:
-    return Secret(value.get_secret_value()) if value and value.get_secret_value() else None
+    """A key for a request header; ValueError for what no header can hold, such as a pasted line break or ellipsis."""
+    key = value.get_secret_value().strip() if value else ""
+    if not key.isascii() or not key.isprintable():
+        raise ValueError("the key holds characters that no key has: copy it again")
+    return Secret(key) if key else None
 
 
 def _sizes(settings: Settings) -> SizeLimits:

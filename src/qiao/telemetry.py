@@ -100,4 +100,4 @@ def configure(level: str = "info", *, json: bool | None = None, stream: TextIO |
 
 def _readable() -> structlog.types.Processor:
     """Lines for a terminal. Tracebacks stay plain: a formatter that shows locals would print keys and prompts."""
-    return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    return structlog.dev.ConsoleRenderer(repr_native_str=True, exception_formatter=structlog.dev.plain_traceback)

@@ -12,7 +12,7 @@ from qiao.clock import Clock
 from qiao.engines.engine import Engine
 from qiao.telemetry import Metrics
 
-REMEMBERED = 5.0  # seconds
+READY, NOT_READY = 5.0, 0.3  # seconds that either answer of /readyz is believed
 
 
 class Operations:
@@ -21,7 +21,8 @@ class Operations:
     def __init__(self, engines: Sequence[Engine], drain: Drain, metrics: Metrics, clock: Clock) -> None:
         self._engines = engines
         self._clock = clock
-        self._ready_until = 0.0
+        self._until = 0.0
+        self._found: list[str] = []
         self._drain = drain
         self._metrics = metrics
 
@@ -43,15 +44,18 @@ class Operations:
         await visit.answer(200, "text/plain; version=0.0.4; charset=utf-8", self._metrics.render())
 
     async def _reasons(self) -> list[str]:
-        """Why no engine is ready; empty when one is, which is believed for a while: probes come every few seconds."""
+        """Why no engine is ready; empty when one is. Remembered for a while: anybody may ask, and engines are asked."""
         now = self._clock.monotonic()
-        if now < self._ready_until:
-            return []
+        if now >= self._until:
+            self._found = await self._asked()
+            self._until = now + (NOT_READY if self._found else READY)
+        return self._found
+
+    async def _asked(self) -> list[str]:
         reasons: list[str] = []
         for engine in self._engines:
             health = await engine.health()
             if health.ready:
-                self._ready_until = now + REMEMBERED
                 return []
             reasons.append(health.reason)
         return reasons

@@ -41,9 +41,9 @@ class Url:
         """From `http(s)://host[:port][/base]`; ValueError says what is wrong."""
         parts = urlsplit(text)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError(f"{text!r} is not an http:// or https:// address")
+            raise ValueError("the address is not one of http:// or https://")
         if parts.username or parts.query or parts.fragment:
-            raise ValueError(f"{text!r} must hold no user, query or fragment")
+            raise ValueError("the address must hold no user, query or fragment")
         port = parts.port or (443 if parts.scheme == "https" else 80)
         return cls(parts.scheme, parts.hostname, port, parts.path.rstrip("/"))
 
@@ -74,6 +74,10 @@ class Upstream:
     url: Url
     key: Secret | None = None
     limits: Limits = DEFAULT_LIMITS
+
+    def masked(self, body: bytes) -> bytes:
+        """A server's words without the key, which some repeat when they refuse it."""
+        return body.replace(self.key.reveal().encode(), b"***") if self.key else body
 
     @property
     def headers(self) -> list[tuple[str, str]]:

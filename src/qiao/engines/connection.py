@@ -94,6 +94,10 @@ class Response:
             self._wake()
 
     @property
+    def content_type(self) -> str:
+        return self.headers.get("content-type", "")
+
+    @property
     def begun(self) -> bool:
         """Whether a byte of the answer has come."""
         return self._head_size > 0 or self.status > 0

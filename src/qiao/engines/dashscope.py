@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 import msgspec
 
-from qiao.engines.client import Client, Url, drained
+from qiao.engines.client import Client, Upstream, Url, drained
 from qiao.engines.connection import Limits, Response
 from qiao.engines.engine import Health, Reply, Traits
 from qiao.engines.regions import REGIONS, Region
 from qiao.errors import KeyRefused, QiaoError
-from qiao.secret import Secret
 from qiao.wire import dashscope, openai
 from qiao.wire.call import Call
 from qiao.wire.document import UNREADABLE
@@ -48,9 +47,8 @@ _NATIVE = {
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the cloud is: a region, or a root address of the operator's own (`region` None)."""
+    """Which part of the cloud it is: a region, or an address of the operator's own (`region` None)."""
 
-    root: Url
     region: Region | None
     workspace: str | None = None
 
@@ -64,13 +62,12 @@ class Cloud:
     """Model Studio in one region (Engine)."""
 
     def __init__(
-        self, name: str, place: Place, client: Client, *, key: Secret, limits: Limits, known: Callable[[str], bool]
+        self, name: str, upstream: Upstream, place: Place, client: Client, *, known: Callable[[str], bool]
     ) -> None:
         self.name = name
-        self.place = place
+        self._upstream = upstream
+        self._place = place
         self._client = client
-        self._key = key
-        self._limits = limits
         self._known = known
         self._elsewhere: str | None = None  # the region where the key works, once looked up
         self._looked = False
@@ -94,10 +91,11 @@ class Cloud:
         sent = [(name, value) for name, value in headers.items() if name in FORWARDED or name == "content-length"]
         if isinstance(body, bytes):
             sent = [(name, value) for name, value in sent if name != "content-length"]
-        sent.append(("authorization", f"Bearer {self._key.reveal()}"))
-        if self.place.workspace and "x-dashscope-workspace" not in headers:
-            sent.append(("x-dashscope-workspace", self.place.workspace))
-        return await self._client.open(self.place.root.under(path), method, sent, body, limits=self._limits)
+        sent += self._upstream.headers
+        if self._place.workspace and "x-dashscope-workspace" not in headers:
+            sent.append(("x-dashscope-workspace", self._place.workspace))
+        url = self._upstream.url.under(path)
+        return await self._client.open(url, method, sent, body, limits=self._upstream.limits)
 
     async def models(self) -> list[str]:
         """The names that the region lists for this key; empty when it does not answer."""
@@ -111,48 +109,46 @@ class Cloud:
     async def health(self) -> Health:
         """Whether the region accepts the key; never a completion."""
         try:
-            status = await self._status(self.place.root)
+            status = await self._status(self._upstream.url)
         except QiaoError:
-            return Health(False, f"{self.name}: the cloud ({self.place.said}) cannot be reached")
-        if status == 401:
-            return Health(False, f"{self.name}: {await self._key_hint()}")
-        return Health(True)
+            return Health(False, f"{self.name}: the cloud cannot be reached")
+        return Health(status != 401, f"{self.name}: the cloud refused the key")
 
     async def close(self) -> None:
         """Nothing of its own: the client is shared."""
 
     async def _explained(self, call: Call, response: Response) -> Reply:
         """A refusal, with what the region has to do with it said in the message where it may have to."""
-        body = await drained(response)
+        body = self._upstream.masked(await drained(response))
         module = openai if call.protocol == "openai" else dashscope
         error = module.classify(response.status, response.headers, body, 0.0)
         if isinstance(error, KeyRefused):
             said = error.message or "Incorrect API key provided."
             raise KeyRefused(f"{said} [Qiao: {await self._key_hint()}]", status=response.status)
         if response.status == 404 and self._known(call.model.partition("!")[0]):
-            hint = f"[Qiao: {self.place.said} does not offer {call.model} to this key; models differ by region.]"
+            hint = f"[Qiao: {self._place.said} does not offer {call.model} to this key; models differ by region.]"
             body = body.replace(_escaped(error.message), _escaped(f"{error.message} {hint}"), 1)
-        return Reply(response.status, response.headers, _once(body), lambda: None)
+        return Reply.whole(response.status, response.content_type, body)
 
     async def _key_hint(self) -> str:
         """Tell a wrong region from a wrong key: ask the other regions once, if this is one of the cloud's own."""
-        if self.place.region is None:
-            return f"{self.place.said} refused the cloud key; keys are valid in one region only"
+        if self._place.region is None:
+            return f"{self._place.said} refused the cloud key; keys are valid in one region only"
         if not self._looked:
             self._looked = True
             for region in REGIONS.values():
-                if region.host is not None and region is not self.place.region:
+                if region.host is not None and region is not self._place.region:
                     with contextlib.suppress(QiaoError):
                         if await self._status(Url.parse(region.root())) != 401:
                             self._elsewhere = region.name
                             break
         if self._elsewhere:
             return f"the key is of another region: it works in {self._elsewhere}, set QIAO_REGION={self._elsewhere}"
-        return f"{self.place.said} refused the cloud key, and so do the other regions: check DASHSCOPE_API_KEY"
+        return f"{self._place.said} refused the cloud key, and so do the other regions: check DASHSCOPE_API_KEY"
 
     async def _status(self, root: Url) -> int:
-        headers = [("authorization", f"Bearer {self._key.reveal()}")]
-        response = await self._client.open(root.under("/compatible-mode/v1/models"), "GET", headers, limits=PROBE)
+        url = root.under("/compatible-mode/v1/models")
+        response = await self._client.open(url, "GET", self._upstream.headers, limits=PROBE)
         response.close()
         return response.status
 
@@ -167,7 +163,3 @@ class _Listing(msgspec.Struct):
 
 def _escaped(text: str) -> bytes:
     return msgspec.json.encode(text)[1:-1]
-
-
-async def _once(body: bytes) -> AsyncIterator[bytes]:
-    yield body

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, Self
 
 from qiao.wire import call as wire_call
 from qiao.wire.checks import Checks
@@ -24,6 +24,11 @@ class Reply:
     # Bytes to replace in the answer: the engine's own spelling of a field by the reference's.
     rename: Mapping[bytes, bytes] = field(default_factory=dict[bytes, bytes])
 
+    @classmethod
+    def whole(cls, status: int, content_type: str, body: bytes) -> Self:
+        """A reply whose body is here already."""
+        return cls(status, {"content-type": content_type}, _once(body), lambda: None)
+
     @property
     def content_type(self) -> str:
         return self.headers.get("content-type", "")
@@ -31,6 +36,10 @@ class Reply:
     @property
     def streamed(self) -> bool:
         return "text/event-stream" in self.content_type
+
+
+async def _once(body: bytes) -> AsyncIterator[bytes]:
+    yield body
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,8 @@ class Http:
         headers = [*self._upstream.headers, ("content-type", "application/json"), ("x-request-id", call.id)]
         url = self._url.under("/chat/completions")
         response = await self._client.open(url, "POST", headers, document.encode(), limits=self._upstream.limits)
+        if response.status in {401, 403}:
+            return Reply.whole(response.status, response.content_type, self._upstream.masked(await drained(response)))
         return Reply(response.status, response.headers, response.chunks(), response.close, rename=self._quirks.rename)
 
     async def models(self) -> list[str]:

@@ -167,7 +167,7 @@ class Local:
             flow.close()
             raise
         flow.close()
-        return Reply(200, {"content-type": "application/json"}, _once(body), lambda: None)
+        return Reply.whole(200, "application/json", body)
 
     def _settings(self, weights: gguf.Weights) -> Settings:
         tuning = self._tuning
@@ -242,10 +242,6 @@ async def _whole(flow: _Flow, call: Call, created: int) -> bytes:
             if (data := sse.data(frame)) and data != b"[DONE]":
                 assembler.add(chunks.read(data))
     return assembler.completion(call.id, call.model, created)
-
-
-async def _once(body: bytes) -> AsyncIterator[bytes]:
-    yield body
 
 
 class _Refused(msgspec.Struct):

@@ -119,9 +119,4 @@ def _refused(status: int, body: bytes) -> Reply:
         said = msgspec.json.decode(body, type=dict[str, Any]).get("error")
     code = "model_not_found" if status == 404 else "invalid_parameter_error" if status < 500 else "internal_error"
     inner = {"message": str(said or "The engine refused the request."), "type": "invalid_request_error"}
-    envelope = msgspec.json.encode({"error": inner | {"param": None, "code": code}})
-
-    async def once() -> AsyncIterator[bytes]:
-        yield envelope
-
-    return Reply(status, {"content-type": openai.JSON}, once(), lambda: None)
+    return Reply.whole(status, openai.JSON, msgspec.json.encode({"error": inner | {"param": None, "code": code}}))
