@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -133,6 +134,10 @@ async def _serve(settings: Settings, on_ready: Callable[[Started], None] | None)
             on_ready(Started(url, [engine.name for engine in app.engines], "; ".join(notices), len(settings.keys)))
 
     await app.start()
+    # What is here now stays: the collector need not look at it again, and calls leave it little to do.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
     try:
         limits = ServerLimits(connections=settings.limits.connections, body=settings.timeouts.body)
         server = Server(app.front, host=settings.host, port=settings.port, limits=limits, drain=app.drain)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from dataclasses import dataclass
 from typing import TextIO
 
 import msgspec
@@ -11,6 +12,17 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 LATENCY = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineMetrics:
+    """The metrics that carry an engine's label."""
+
+    ttft: Histogram
+    duration: Histogram
+    attempts: Counter
+    input: Counter
+    output: Counter
 
 
 class Metrics:
@@ -33,14 +45,28 @@ class Metrics:
         self.passed = Counter(
             "qiao_passed", "Requests passed on to the cloud as they are.", ["method", "status"], registry=self.registry
         )
-        self._bound: dict[str, tuple[Histogram, Histogram, Counter]] = {}
+        self._engines: dict[str, EngineMetrics] = {}
+        self._calls: dict[tuple[str, str, str, int], Counter] = {}
 
-    def of(self, engine: str) -> tuple[Histogram, Histogram, Counter]:
-        """TTFT, duration and attempts of one engine, looked up once."""
-        bound = self._bound.get(engine)
+    def of(self, engine: str) -> EngineMetrics:
+        """The metrics of one engine; looking labels up costs more than counting."""
+        bound = self._engines.get(engine)
         if bound is None:
-            bound = (self.ttft.labels(engine), self.duration.labels(engine), self.attempts.labels(engine))
-            self._bound[engine] = bound
+            bound = self._engines[engine] = EngineMetrics(
+                self.ttft.labels(engine),
+                self.duration.labels(engine),
+                self.attempts.labels(engine),
+                self.tokens.labels(engine, "input"),
+                self.tokens.labels(engine, "output"),
+            )
+        return bound
+
+    def call(self, engine: str, protocol: str, outcome: str, status: int) -> Counter:
+        """The counter of one way to end a call."""
+        key = (engine, protocol, outcome, status)
+        bound = self._calls.get(key)
+        if bound is None:
+            bound = self._calls[key] = self.calls.labels(engine, protocol, outcome, str(status))
         return bound
 
     def render(self) -> bytes:
@@ -53,13 +79,13 @@ class CallLog:
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
-        self._lines: list[bytes] = []
+        self._lines: list[msgspec.Struct] = []
 
-    def add(self, **fields: object) -> bool:
+    def add(self, line: msgspec.Struct) -> bool:
         """Keep a line; True when it is the first since the last flush."""
         if self._stream is None:
             return False
-        self._lines.append(msgspec.json.encode({key: value for key, value in fields.items() if value is not None}))
+        self._lines.append(line)
         return len(self._lines) == 1
 
     def flush(self) -> None:
@@ -68,7 +94,7 @@ class CallLog:
         if self._stream is None or not lines:
             return
         try:
-            self._stream.write(b"\n".join([*lines, b""]).decode("utf-8", "replace"))
+            self._stream.write(msgspec.json.Encoder().encode_lines(lines).decode("utf-8", "replace"))
             self._stream.flush()
         except (OSError, ValueError):
             return

@@ -11,7 +11,7 @@ from tests.api.doors import DOORS, TEXT, judge, knock
 from tests.stage import Bridge, bridge
 
 pytestmark = pytest.mark.anyio
-OPEN = ["/healthz", "/readyz", "/metrics"]
+OPEN = ["/healthz", "/readyz"]
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ async def test_a_model_that_the_region_lacks_is_told_apart_from_one_that_is_unkn
     async def unknown(asked: Asked) -> None:
         await asked.whole(UNKNOWN.replace(b"qwen-long", asked.json["model"].encode()), 404)
 
-    async with scripted(unknown) as engine, bridge(engine="cloud", api_key="k", cloud_url=engine.url) as server:
+    async with scripted(unknown) as engine, bridge(engine="cloud", api_key="sk-c", cloud_url=engine.url) as server:
         known = await server.chat(model="qwen-long")
         assert (known.status, known.json["error"]["code"]) == (404, "model_not_found")
         assert "models differ by region" in known.json["error"]["message"]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Literal
 
 
@@ -23,16 +22,15 @@ class Drain:
         """Requests being answered."""
         return self._active
 
-    @contextmanager
-    def active(self) -> Generator[None]:
-        """Count one request while it is answered."""
+    def begun(self) -> None:
+        """A request is being answered."""
         self._active += 1
         self.enter()
-        try:
-            yield
-        finally:
-            self._active -= 1
-            self.leave()
+
+    def ended(self) -> None:
+        """It has been answered."""
+        self._active -= 1
+        self.leave()
 
     def enter(self) -> None:
         """Something begins that the server waits for when it stops: a connection, a call."""

@@ -6,6 +6,7 @@ import re
 import traceback
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -33,8 +34,11 @@ class Door:
     needs_key: bool = True
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        visit: Visit = scope["qiao.visit"]
-        keys: Keys = scope["qiao.keys"]
+        """As the end of a route."""
+        await self.enter(scope["qiao.visit"], scope["qiao.keys"])
+
+    async def enter(self, visit: Visit, keys: Keys) -> None:
+        """Check method and key, and answer."""
         if visit.method not in self.methods:
             raise WrongMethod(f"Request method '{visit.method}' is not supported.")
         if self.needs_key:
@@ -46,6 +50,8 @@ class Front:
     """Checks Host and origin, finds the door, and renders every error in the protocol that was spoken."""
 
     def __init__(self, doors: Sequence[Door], keys: Keys, shelter: Shelter, cors: Cors, hosts: frozenset[str]) -> None:
+        # A route that is a plain path is found by a look, without the router's walk.
+        self._plain = {door.path: door for door in doors if "{" not in door.path}
         self._router = Router([Route(door.path, endpoint=door) for door in doors], redirect_slashes=False)
         self._router.default = _nowhere
         self._keys = keys
@@ -58,22 +64,26 @@ class Front:
         if scope["type"] != "http":
             return
         visit = Visit(scope, receive, send, self._shelter)
-        with self._shelter.drain.active():
-            try:
-                self._admit(visit)
-                if self._cors.is_preflight(visit):
-                    await self._cors.preflight(visit)
-                    return
+        self._shelter.drain.begun()
+        try:
+            self._admit(visit)
+            if self._cors.is_preflight(visit):
+                await self._cors.preflight(visit)
+            elif (door := self._plain.get(visit.path)) is not None:
+                await door.enter(visit, self._keys)
+            else:
                 scope["qiao.visit"], scope["qiao.keys"] = visit, self._keys
                 await self._router(scope, receive, send)
-            except QiaoError as error:
-                if isinstance(error, Defect):
-                    _report(visit, error)
-                if not (visit.unguarded and visit.started):  # else the server breaks the connection off, as it should
-                    await visit.refuse(error)
-            except Exception as defect:
-                _report(visit, defect)
-                await visit.refuse(Defect())
+        except QiaoError as error:
+            if isinstance(error, Defect):
+                _report(visit, error)
+            if not (visit.unguarded and visit.started):  # else the server breaks the connection off, as it should
+                await visit.refuse(error)
+        except Exception as defect:
+            _report(visit, defect)
+            await visit.refuse(Defect())
+        finally:
+            self._shelter.drain.ended()
 
     def _admit(self, visit: Visit) -> None:
         """The Host allow-list (DNS rebinding), the origin, and the drain."""
@@ -93,6 +103,7 @@ class Front:
             raise Draining("The server is stopping.", retry_after=1.0)
 
 
+@lru_cache(256)
 def _name(host: str) -> str:
     """The name or address in a Host header, without its port; empty when it is none."""
     match = _HOST.match(host)

@@ -74,7 +74,8 @@ class Passing:
                 response.close()
                 took = round((self._clock.monotonic() - began) * 1000, 1)
                 said = response.headers.get("x-request-id", visit.id)
-                self._note(Passed(said, visit.principal.id, visit.method, path, response.status, took))
+                at = round(self._clock.time(), 3)
+                self._note(Passed(at, said, visit.principal.id, visit.method, path, response.status, took))
         if attendance.ended == "cut":
             await visit.cut(None)
 

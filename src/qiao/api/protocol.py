@@ -230,6 +230,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._active = cycle
+        self._way.begin()
         super()._start_asgi_task(cycle, self._call)
 
     async def _call(self, scope: Any, receive: Any, send: Any) -> None:

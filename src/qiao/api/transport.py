@@ -28,7 +28,9 @@ class Transport(asyncio.Transport):
         gone: Callable[[], None],
     ) -> None:
         super().__init__()
-        self.write = wire.write
+        self._loop = asyncio.get_running_loop()
+        self._head: bytes | None = None  # waits for the first bytes of its body, to go out with them
+        self._begins = False
         self.parting = False  # nothing more is answered
         self._wire = wire
         self._deadlines = deadlines
@@ -36,6 +38,26 @@ class Transport(asyncio.Transport):
         self._sends = sends
         self._gone = gone
         self._unsent = 0
+
+    def begin(self) -> None:
+        """An answer begins: what is written next is its head."""
+        self._begins = True
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send; a head goes out with the first piece of its body, or with the loop's next turn."""
+        if self._head is not None:
+            head, self._head = self._head, None
+            self._wire.write(head + data)
+        elif self._begins:
+            self._begins, self._head = False, bytes(data)
+            self._loop.call_soon(self._release)
+        else:
+            self._wire.write(data)
+
+    def _release(self) -> None:
+        if self._head is not None:
+            head, self._head = self._head, None
+            self._wire.write(head)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self._wire.get_extra_info(name, default)
@@ -54,6 +76,7 @@ class Transport(asyncio.Transport):
         if self.parting:
             return
         self.parting = True
+        self._release()
         self.must_read()
         if not self._sends():
             self._wire.close()

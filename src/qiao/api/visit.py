@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import aclosing
 from typing import Any
@@ -41,7 +41,7 @@ class Visit:
         self.scope = scope
         self.method: str = scope["method"]
         self.path: str = scope["path"]
-        self.id = str(uuid.uuid4())
+        self.id = _new_id()
         self.protocol: Protocol = "dashscope" if self.path.startswith(("/api/", "/api-task/")) else "openai"
         self.headers: dict[str, str] = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
@@ -71,19 +71,24 @@ class Visit:
         announced = int(self.headers.get("content-length") or 0)
         if announced > limits.body_base64:
             raise BodyTooLarge(_too_large(limits.body_base64))
-        pieces: list[bytes] = []
-        size = 0
-        with self._shelter.buffered() as held:
-            async for piece in self.pieces():
-                size += len(piece)
-                if size > limits.body_base64:
-                    raise BodyTooLarge(_too_large(limits.body_base64))
-                held.grow(len(piece))
-                pieces.append(piece)
-        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        if size > limits.body and b";base64," not in body:
+        if announced > _SMALL or "content-length" not in self.headers:
+            body = await self._large(limits.body_base64)
+        else:
+            body = b"".join([piece async for piece in self.pieces()]) if announced else b""
+        if len(body) > limits.body and b";base64," not in body:
             raise BodyTooLarge(_too_large(limits.body))
         return body
+
+    async def _large(self, limit: int) -> bytes:
+        """A body that counts towards the memory of all bodies while it comes."""
+        pieces: list[bytes] = []
+        with self._shelter.buffered() as held:
+            async for piece in self.pieces():
+                held.grow(len(piece))
+                if held.size > limit:
+                    raise BodyTooLarge(_too_large(limit))
+                pieces.append(piece)
+        return b"".join(pieces)
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The request body as it comes."""
@@ -198,7 +203,14 @@ class Visit:
         return openai.error_frame(error, self.id)
 
 
+_SMALL = 64 * 2**10  # a body of so many bytes is not counted while it comes
 _STREAM: HeaderList = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+
+
+def _new_id() -> str:
+    """A random UUID (version 4) as text, without the object."""
+    digits = os.urandom(16).hex()
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
 def _too_large(limit: int) -> str:

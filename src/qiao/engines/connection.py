@@ -48,7 +48,7 @@ class Response:
         self._waiter: asyncio.Future[None] | None = None
         self._began = self._heard = self._loop.time()
         self._timer = self._loop.call_later(min(limits.head, limits.idle, limits.total or limits.idle), self._check)
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
 
     async def head(self) -> None:
         """Wait for status and headers."""
@@ -90,6 +90,7 @@ class Response:
         self._timer.cancel()
         if not self._done:
             self._done = True
+            self._forget()
             self._connection.abort()
             self._wake()
 
@@ -104,6 +105,8 @@ class Response:
 
     def feed(self, data: bytes) -> None:
         self._heard = self._loop.time()
+        if self._parser is None:
+            return
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -135,7 +138,7 @@ class Response:
         self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
-        status = self._parser.get_status_code()
+        status = self._parser.get_status_code() if self._parser else 0
         if status < 200:
             self.headers.clear()
             return
@@ -152,14 +155,20 @@ class Response:
             self._connection.pause_reading()
 
     def on_message_complete(self) -> None:
-        if self.status >= 200 and not self._done:
+        if self.status >= 200 and not self._done and self._parser is not None:
             self._finish(reusable=self._parser.should_keep_alive())
 
     def _finish(self, *, reusable: bool) -> None:
         self._done = True
         self._timer.cancel()
-        self._connection.released(self._rest if reusable else None)
+        rest = self._rest if reusable else None
+        self._forget()
+        self._connection.released(rest)
         self._wake()
+
+    def _forget(self) -> None:
+        """Drop what refers back to this response, so that it goes without the garbage collector."""
+        self._rest = self._parser = None
 
     async def _wait(self) -> None:
         if self._error is not None:

@@ -56,6 +56,7 @@ class Http:
         self.name = name
         self._upstream = upstream
         self._url = upstream.url if upstream.url.path else upstream.url.under("/v1")
+        self._chat = self._url.under("/chat/completions")
         self._client = client
         self._quirks = KINDS[kind]
         self.traits = Traits(any_model=True, usage_in_frames=self._quirks.usage_in_frames)
@@ -64,8 +65,7 @@ class Http:
         """POST chat/completions, bytes as they are but for what the server's kind spells differently."""
         document = self._spelled(call)
         headers = [*self._upstream.headers, ("content-type", "application/json"), ("x-request-id", call.id)]
-        url = self._url.under("/chat/completions")
-        response = await self._client.open(url, "POST", headers, document.encode(), limits=self._upstream.limits)
+        response = await self._client.open(self._chat, "POST", headers, document.encode(), limits=self._upstream.limits)
         if response.status in {401, 403}:
             return Reply.whole(response.status, response.content_type, self._upstream.masked(await drained(response)))
         return Reply(response.status, response.headers, response.chunks(), response.close, rename=self._quirks.rename)

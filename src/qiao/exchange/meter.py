@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict, dataclass
+
+import msgspec
 
 from qiao.clock import Clock
 from qiao.exchange.relay import Settlement
@@ -14,10 +15,34 @@ from qiao.telemetry import CallLog, Metrics
 FLUSH = 0.2  # seconds that a log line may wait for others
 
 
-@dataclass(frozen=True, slots=True)
-class Passed:
+class Line(msgspec.Struct, omit_defaults=True):
+    """What the call log says of a call; what is not known is left out."""
+
+    at: float  # epoch seconds
+    request_id: str
+    principal: str
+    protocol: str
+    model: str
+    stream: bool
+    outcome: str
+    status: int
+    attempts: int
+    duration_ms: float
+    ttft_ms: float | None = None
+    engine: str | None = None
+    answer_id: str | None = None
+    error: str | None = None
+    input: int | None = None
+    cached: int | None = None
+    output: int | None = None
+    reasoning: int | None = None
+    nano_yuan: int | None = None
+
+
+class Passed(msgspec.Struct):
     """A request to a path of the cloud that Qiao does not serve itself."""
 
+    at: float
     request_id: str
     principal: str
     method: str
@@ -39,45 +64,44 @@ class Meter:
     def settle(self, settlement: Settlement) -> None:
         """Count a call and write its line."""
         call, usage, engine = settlement.call, settlement.usage, settlement.engine or "none"
-        self._metrics.calls.labels(engine, call.protocol, settlement.outcome, str(settlement.status)).inc()
-        ttft, duration, attempts = self._metrics.of(engine)
-        duration.observe(settlement.duration)
-        attempts.inc(settlement.attempts)
-        if settlement.ttft is not None:
-            ttft.observe(settlement.ttft)
-        if usage is not None:
-            self._metrics.tokens.labels(engine, "input").inc(usage.input)
-            self._metrics.tokens.labels(engine, "output").inc(usage.output)
-        self._write(
-            at=round(self._clock.time(), 3),
-            request_id=call.id,
-            answer_id=settlement.answer_id if settlement.answer_id != call.id else None,
-            principal=call.principal.id,
-            protocol=call.protocol,
-            model=call.model,
-            stream=call.stream,
-            engine=settlement.engine,
-            outcome=settlement.outcome,
-            status=settlement.status,
-            error=settlement.error.code if settlement.error else None,
-            input=usage.input if usage else None,
-            cached=usage.cached if usage else None,
-            output=usage.output if usage else None,
-            reasoning=usage.reasoning if usage else None,
-            nano_yuan=self._cost(settlement),
-            attempts=settlement.attempts,
-            ttft_ms=None if settlement.ttft is None else round(settlement.ttft * 1000, 1),
-            duration_ms=round(settlement.duration * 1000, 1),
+        error, answer_id, ttft = settlement.error, settlement.answer_id, settlement.ttft
+        self._metrics.call(engine, call.protocol, settlement.outcome, settlement.status).inc()
+        of_engine = self._metrics.of(engine)
+        of_engine.duration.observe(settlement.duration)
+        of_engine.attempts.inc(settlement.attempts)
+        if ttft is not None:
+            of_engine.ttft.observe(ttft)
+        line = Line(
+            round(self._clock.time(), 3),
+            call.id,
+            call.principal.id,
+            call.protocol,
+            call.model,
+            call.stream,
+            settlement.outcome,
+            settlement.status,
+            settlement.attempts,
+            round(settlement.duration * 1000, 1),
+            None if ttft is None else round(ttft * 1000, 1),
+            settlement.engine,
+            answer_id if answer_id != call.id else None,
+            error.code if error else None,
         )
-
-    def _write(self, **fields: object) -> None:
-        if self._calls.add(**fields):
-            asyncio.get_running_loop().call_later(FLUSH, self._calls.flush)
+        if usage is not None:
+            of_engine.input.inc(usage.input)
+            of_engine.output.inc(usage.output)
+            line.input, line.cached, line.output = usage.input, usage.cached, usage.output
+            line.reasoning, line.nano_yuan = usage.reasoning, self._cost(settlement)
+        self._write(line)
 
     def passed(self, request: Passed) -> None:
         """Count a request that was passed on to the cloud without the exchange, and write its line."""
         self._metrics.passed.labels(request.method, str(request.status)).inc()
-        self._write(at=round(self._clock.time(), 3), **asdict(request))
+        self._write(request)
+
+    def _write(self, line: Line | Passed) -> None:
+        if self._calls.add(line):
+            asyncio.get_running_loop().call_later(FLUSH, self._calls.flush)
 
     def close(self) -> None:
         """Write what waits."""
