@@ -94,7 +94,7 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
     routes = Routes(catalog, scopes, _patterns(settings), settings.aliases)
     drain = Drain()
     metrics = telemetry.Metrics()
-    metrics.active.set_function(lambda: drain.count)
+    metrics.active = lambda: drain.count
     paid = frozenset(engine.name for engine in engines if isinstance(engine, Cloud))
     calls = telemetry.CallLog(sys.stderr if settings.log_calls else None)
     meter = Meter(metrics, calls, catalog, clock, paid)

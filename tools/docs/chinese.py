@@ -141,9 +141,10 @@ TEXT = {
     "Passed on from the cloud where it sends them:": "云端返回时会一并转交：",
     # metrics and the call log
     "Metrics and the call log": "指标与调用日志",
-    "`GET /metrics` needs no key. No label holds a model name or anything else that a caller writes.": (
-        "`GET /metrics` 无需密钥。标签里没有模型名，也没有调用者写的任何内容。"
-    ),
+    (
+        "`GET /metrics` needs a client key where there are any. "
+        "No label holds a model name or anything else that a caller writes."
+    ): "设有客户端密钥时，`GET /metrics` 也需要密钥。标签中没有模型名，也没有调用方能写入的其他内容。",
     "Metric": "指标",
     "Type": "类型",
     "Labels": "标签",
@@ -169,9 +170,8 @@ TEXT = {
     ),
     "Field": "字段",
     "When the call was settled, in seconds since 1970.": "结算时刻（1970 年起的秒数）。",
-    "The id that Qiao gave the call. An engine's answer may bear its own, which the client gets instead.": (
-        "Qiao 给调用的编号。引擎的回答可能自带编号，客户端收到的是后者。"
-    ),
+    "The id that Qiao gave the call.": "Qiao 给调用的编号。",
+    "The id that the client saw, where the engine's answer bears its own.": "引擎的回答自带编号时，客户端看到的编号。",
     "Who called: `local` without client keys, else `key-` and the beginning of the key's SHA-256.": (
         "调用者：未设客户端密钥时为 `local`，否则为 `key-` 加密钥 SHA-256 的开头。"
     ),

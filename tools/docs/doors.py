@@ -25,7 +25,8 @@ OUTCOMES = {
 }
 LOG_FIELDS = {
     "at": "When the call was settled, in seconds since 1970.",
-    "request_id": "The id that Qiao gave the call. An engine's answer may bear its own, which the client gets instead.",
+    "request_id": "The id that Qiao gave the call.",
+    "answer_id": "The id that the client saw, where the engine's answer bears its own.",
     "principal": "Who called: `local` without client keys, else `key-` and the beginning of the key's SHA-256.",
     "protocol": "The protocol spoken: `openai` or `dashscope`.",
     "model": "The model name asked for.",

@@ -161,14 +161,15 @@ def _help(name: str) -> str:
 def metrics_page(say: Say) -> Iterator[str]:
     """Every metric of GET /metrics, and the fields of the call log."""
     yield say("Metrics and the call log")
-    yield say("`GET /metrics` needs no key. No label holds a model name or anything else that a caller writes.")
-    metrics: list[Any] = [metric for metric in vars(Metrics()).values() if hasattr(metric, "describe")]
+    yield say(
+        "`GET /metrics` needs a client key where there are any. "
+        "No label holds a model name or anything else that a caller writes."
+    )
     rows: list[list[str]] = []
-    for metric in metrics:
-        described = metric.describe()[0]
-        name = described.name + ("_total" if described.type == "counter" else "")
+    for metric in Metrics().collect():
+        name = metric.name + ("_total" if metric.type == "counter" else "")
         labels = ", ".join(f"`{label}`" for label in _labels(metric)) or "–"
-        rows.append([f"`{name}`", described.type, labels, say(described.documentation)])
+        rows.append([f"`{name}`", metric.type, labels, say(metric.documentation)])
     yield table([say("Metric"), say("Type"), say("Labels"), say("Meaning")], rows)
     yield f"## {say('Outcomes')}"
     yield table([say("Outcome"), say("Meaning")], [[f"`{name}`", say(about)] for name, about in doors.OUTCOMES.items()])
@@ -180,7 +181,7 @@ def metrics_page(say: Say) -> Iterator[str]:
 
 
 def _labels(metric: object) -> tuple[str, ...]:
-    return vars(metric)["_labelnames"]
+    return vars(metric).get("_labelnames", ())
 
 
 def faults_page(say: Say) -> Iterator[str]:

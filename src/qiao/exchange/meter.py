@@ -65,12 +65,12 @@ class Meter:
         """Count a call and write its line."""
         call, usage, engine = settlement.call, settlement.usage, settlement.engine or "none"
         error, answer_id, ttft = settlement.error, settlement.answer_id, settlement.ttft
-        self._metrics.call(engine, call.protocol, settlement.outcome, settlement.status).inc()
-        of_engine = self._metrics.of(engine)
-        of_engine.duration.observe(settlement.duration)
-        of_engine.attempts.inc(settlement.attempts)
+        self._metrics.calls[engine, call.protocol, settlement.outcome, str(settlement.status)] += 1
+        counts = self._metrics.engines[engine]
+        counts.duration.observe(settlement.duration)
+        counts.attempts += settlement.attempts
         if ttft is not None:
-            of_engine.ttft.observe(ttft)
+            counts.ttft.observe(ttft)
         line = Line(
             round(self._clock.time(), 3),
             call.id,
@@ -88,15 +88,15 @@ class Meter:
             error.code if error else None,
         )
         if usage is not None:
-            of_engine.input.inc(usage.input)
-            of_engine.output.inc(usage.output)
+            counts.input += usage.input
+            counts.output += usage.output
             line.input, line.cached, line.output = usage.input, usage.cached, usage.output
             line.reasoning, line.nano_yuan = usage.reasoning, self._cost(settlement)
         self._write(line)
 
     def passed(self, request: Passed) -> None:
         """Count a request that was passed on to the cloud without the exchange, and write its line."""
-        self._metrics.passed.labels(request.method, str(request.status)).inc()
+        self._metrics.passed[request.method, str(request.status)] += 1
         self._write(request)
 
     def _write(self, line: Line | Passed) -> None:

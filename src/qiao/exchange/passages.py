@@ -51,7 +51,7 @@ def outbound(call: Call, route: Route, target: Target, engine: Engine) -> Outbou
         document, hide = _with_usage(document, running=options is not None and engine.traits.usage_in_frames)
     if renamed:
         document = document.with_(model=target.model)
-    asked = replace(call, protocol="openai", model=target.model, document=document, thinking=thinking)
+    asked = call.asked(target.model, document, thinking)
     return Outbound(asked, document, options, hide, renamed)
 
 

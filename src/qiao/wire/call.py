@@ -33,4 +33,19 @@ class Call:
     received: float  # seconds, monotonic
     thinking: bool | None = None  # whether it thinks by the catalogue; None: unknown, or the model cannot
     principal: Principal = Principal()
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])  # allow-listed, lower-case
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])  # as they came, lower-case; engines choose
+
+    def asked(self, model: str, document: Document, thinking: bool | None) -> Call:
+        """The copy for an engine that is asked in OpenAI mode; dataclasses.replace takes four times as long."""
+        return Call(
+            self.id,
+            "openai",
+            self.path,
+            model,
+            document,
+            self.stream,
+            self.received,
+            thinking,
+            self.principal,
+            self.headers,
+        )
