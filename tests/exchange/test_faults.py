@@ -288,3 +288,18 @@ async def test_every_call_fails_over_while_another_engine_is_well() -> None:
         answers = [await server.chat() for _ in range(12)]
         assert {answer.status for answer in answers} == {200}
         assert len(a.asked) == 5, "the breaker opens after five failures"
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(404, "model_not_found"), (401, "invalid_api_key"), (400, "Arrearage"), (403, "AllocationQuota.FreeTierOnly")],
+)
+async def test_what_one_engine_cannot_answer_another_may(status: int, code: str) -> None:
+    async def cannot(asked: Asked) -> None:
+        await asked.whole(json.dumps({"error": {"message": "no", "code": code}}).encode(), status)
+
+    async with scripted(cannot) as a, scripted(Asked.whole) as b, bridge(**_two(a.url, b.url)) as server:
+        assert (await server.chat()).headers["x-qiao-engine"] == "b"
+    async with scripted(cannot) as a, bridge(engines=[{"name": "a", "kind": "openai", "url": a.url}]) as server:
+        assert (await server.chat()).status in {status, 503}
+        assert len(a.asked) == 1, "it is not asked again"

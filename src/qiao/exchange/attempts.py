@@ -1,7 +1,8 @@
 """Try the engines of a route until one answers; before the first byte only.
 
 An attempt is one `engine.open` and the wait for its first event. A retry asks the same engine again, a failover the
-next one; both need an error that is retryable, and a retry one more in the budget. Rules: reliability design, §5.11.
+next one. A failover follows any fault of the engine, and a 404 for a model that it does not have; a retry needs an
+error that may pass, and one more in the budget. Rules: reliability design, §5.11.
 """
 
 from __future__ import annotations
@@ -67,15 +68,15 @@ class Attempts:
                 except (EngineError, Refused) as failure:
                     error = failure
                     error.engine, error.attempts = target.engine, made
-                if engine.traits.rehearsal or isinstance(error, Refused):
+                last = target is plan[-1]
+                if engine.traits.rehearsal or (isinstance(error, Refused) and (last or not _lacks_model(error))):
                     raise error
                 self._report(call, error)
-                last = target is plan[-1]
-                if not (error.retryable or isinstance(error, StreamBroken)) or made >= MOST_ATTEMPTS:
+                if made >= MOST_ATTEMPTS:
                     raise _final(error)
-                if not last or turn + 1 >= engine.traits.attempts:
-                    break  # prefer a different engine over the same one
-                if not await self._pause(error, turn):
+                if not last:
+                    break  # a different engine rather than the same one, whatever is wrong with this one
+                if not _may_pass(error) or turn + 1 >= engine.traits.attempts or not await self._pause(error, turn):
                     raise _final(error)
         raise _final(error)
 
@@ -161,6 +162,16 @@ async def _first(reply: Reply, passage: Passage) -> tuple[bytes, bool]:
         if out and (b"data:" in out or not reply.streamed):
             return out, False
     return passage.end(), True
+
+
+def _may_pass(error: QiaoError) -> bool:
+    """Whether the same engine may answer the next time; a break before the first event counts as nothing sent."""
+    return error.retryable or isinstance(error, StreamBroken)
+
+
+def _lacks_model(error: Refused) -> bool:
+    """Whether it is this engine alone that cannot answer."""
+    return error.status == 404
 
 
 def _final(error: QiaoError) -> QiaoError:
