@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -109,7 +110,7 @@ class Engine:
 
 
 @contextlib.asynccontextmanager
-async def scripted(*scripts: Script) -> AsyncIterator[Engine]:
+async def scripted(*scripts: Script, tls: ssl.SSLContext | None = None) -> AsyncIterator[Engine]:
     """Run a scripted engine. GET /models says that it has one model, without using a script up."""
     left = list(scripts)
     engine = Engine("")
@@ -130,8 +131,8 @@ async def scripted(*scripts: Script) -> AsyncIterator[Engine]:
                 await script(asked)
         writer.close()
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    engine.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
+    engine.url = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield engine
     finally:

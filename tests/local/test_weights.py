@@ -17,7 +17,6 @@ DATA = DEMO.read_bytes()
 def test_the_built_in_model_says_what_it_is() -> None:
     facts = weights.read(DEMO)
     assert (facts.architecture, facts.name, facts.slug, facts.context) == ("qwen3", "qiao-demo", "qiao-demo", 4096)
-    assert facts.switchable
     assert {"<|im_start|>", "<|im_end|>", "<|fim_prefix|>"} <= set(facts.control)
     assert "<think>" not in facts.control
     assert facts.size == len(DATA)

@@ -9,7 +9,7 @@ from typing import Any
 
 from qiao.api.attendance import Attendance
 from qiao.api.shelter import Shelter
-from qiao.errors import BodyTimeout, BodyTooLarge, CallerError, Draining, KeyRefused, NoCredit, QiaoError
+from qiao.errors import BodyTimeout, BodyTooLarge, Draining, KeyRefused, NoCredit, QiaoError
 from qiao.exchange.relay import Relay
 from qiao.wire import dashscope, openai, sse
 from qiao.wire.call import Principal, Protocol
@@ -119,7 +119,7 @@ class Visit:
         headers: HeaderList = [(b"x-request-id", self._id(rendered.answer_id))]
         if error.retry_after is not None:
             headers.append((b"retry-after", b"%d" % max(1, -int(-error.retry_after // 1))))
-        if isinstance(error, CallerError | KeyRefused | NoCredit):
+        if error.blame == "caller" or isinstance(error, KeyRefused | NoCredit):
             headers.append((b"x-should-retry", b"false"))
         if isinstance(error, Draining):
             headers.append((b"connection", b"close"))

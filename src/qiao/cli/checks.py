@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import http.client
+import importlib
 import ipaddress
 import os
 import re
@@ -215,6 +216,8 @@ def check_weights(facts: Facts) -> Finding:
         return nothing("weights", say("doctor.weights_unused"))
     if facts.engine_binary is None and find_spec("xllamacpp") is None:
         return wrong("weights", say("doctor.no_local_engine"), say("doctor.no_local_engine_fix"))
+    if facts.engine_binary is None and (why := _unloadable()):
+        return wrong("weights", say("doctor.engine_broken", why=why), say("doctor.engine_broken_fix"))
     if facts.model is None:
         return well("weights", say("doctor.weights_demo"))
     path = facts.model.expanduser()
@@ -224,8 +227,17 @@ def check_weights(facts: Facts) -> Finding:
         found = weights.read(path)
     except weights.BadWeights as error:
         return wrong("weights", say("doctor.weights_bad", why=error), say("doctor.weights_fix"))
-    said = say("doctor.weights_well", name=found.name, gib=f"{found.size / 2**30:.2f}", context=found.context)
+    said = say("doctor.weights_well", name=found.name, gib=f"{found.size / 2**30:.3g}", context=found.context)
     return well("weights", said)
+
+
+def _unloadable() -> str | None:
+    """Why the embedded engine does not load here, such as a system without libgomp."""
+    try:
+        importlib.import_module("xllamacpp")
+    except ImportError as error:
+        return str(error)
+    return None
 
 
 def check_port(host: str, port: int) -> Finding:

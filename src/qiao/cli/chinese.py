@@ -217,6 +217,8 @@ TEXT = {
     "doctor.model_retired": "{name} 只见于旧文档，云端已经没有了",
     "doctor.model_close": "相近的有：{names}",
     "doctor.model_fix": "可用的模型见 `qiao models`；不妨先用 qwen-plus。",
+    "doctor.engine_broken": "本地引擎加载失败：{why}",
+    "doctor.engine_broken_fix": "Debian 上请运行 apt install libgomp1；或把 QIAO_ENGINE_BINARY 设为 llama-server。",
     "doctor.weights_unused": "没有使用本地模型",
     "doctor.weights_demo": "内置演示模型",
     "doctor.weights_well": "{name}，{gib} GiB，上下文 {context}",

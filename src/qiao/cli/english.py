@@ -222,6 +222,8 @@ TEXT = {
     "doctor.model_retired": "{name} is in older documents only; the cloud no longer has it",
     "doctor.model_close": "Near to it: {names}",
     "doctor.model_fix": "`qiao models` lists what there is; a good start is qwen-plus.",
+    "doctor.engine_broken": "the local engine does not load: {why}",
+    "doctor.engine_broken_fix": "On Debian: apt install libgomp1. Or set QIAO_ENGINE_BINARY to a llama-server.",
     "doctor.weights_unused": "no local model is asked for",
     "doctor.weights_demo": "the built-in demo model",
     "doctor.weights_well": "{name}, {gib} GiB, context {context}",

@@ -55,7 +55,6 @@ class Child:
         self.state: State = "stopped"
         self.reason = "The local model has not been started."
         self.pid: int | None = None
-        self.load_s: float | None = None
         self._settings = settings
         self._runtime = runtime
         self._folder: Path | None = None
@@ -138,7 +137,7 @@ class Child:
             await self._end()
             self._enter("stopped", f"The local model cannot be loaded: {self._error() or line['error']}")
             return False
-        self.pid, self.load_s = line["pid"], line["load_s"]
+        self.pid = line["pid"]
         self._enter("ready", "")
         return True
 

@@ -71,9 +71,7 @@ class Cloud:
         self._known = known
         self._elsewhere: str | None = None  # the region where the key works, once looked up
         self._looked = False
-        self.traits = Traits(
-            protocols=frozenset({"openai", "dashscope"}), checks="none", any_model=True, headers=FORWARDED
-        )
+        self.traits = Traits(protocols=frozenset({"openai", "dashscope"}), checks="none", any_model=True)
 
     async def open(self, call: Call) -> Reply:
         """The call on its own protocol's path."""

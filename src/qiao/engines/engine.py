@@ -61,7 +61,6 @@ class Traits:
     usage_in_frames: bool = False  # understands stream_options.continuous_usage_stats
     rehearsal: bool = False  # its faults are meant: they are neither retried nor remembered
     notice: str = ""  # said in the response header x-qiao-notice and in GET models
-    headers: frozenset[str] = field(default_factory=frozenset[str])  # request headers passed on
 
 
 class Engine(Protocol):

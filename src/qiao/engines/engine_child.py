@@ -1,7 +1,7 @@
 """The process that holds the weights: `python -m qiao.engines.engine_child SETTINGS`, started by `child.py` only.
 
 SETTINGS is one JSON object (`child.Settings`). The process serves llama-server's HTTP on the Unix socket named there,
-prints one line of JSON, {"pid", "load_s"} or {"error"}, and ends when its standard input ends or its parent dies, so
+prints one line of JSON, {"pid"} or {"error"}, and ends when its standard input ends or its parent dies, so
 that it never outlives the server. With `binary` it starts that llama-server instead and lives as long as that does.
 """
 
@@ -29,13 +29,12 @@ def main() -> None:
     """Load, report, serve until nobody holds the other end."""
     settings: dict[str, Any] = json.loads(sys.argv[1])
     _die_with_parent()
-    began = time.monotonic()
     try:
         wait = _binary(settings) if settings["binary"] else _embedded(settings)
     except Exception as error:
         _say({"error": str(error) or type(error).__name__})
         os._exit(1)
-    _say({"pid": os.getpid(), "load_s": round(time.monotonic() - began, 3)})
+    _say({"pid": os.getpid()})
     wait()
 
 

@@ -75,7 +75,6 @@ class Simulator:
             usage_in_frames=True,
             rehearsal=rehearsal,
             notice=NOTICE,
-            headers=frozenset({faults.HEADER}),
         )
         self._catalogue = catalogue
         self._pace = pace

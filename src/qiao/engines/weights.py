@@ -40,11 +40,6 @@ class Weights:
     projector: Path | None = None  # the file that lets the model see images
 
     @property
-    def switchable(self) -> bool:
-        """Whether the chat template lets a call turn thinking on and off."""
-        return "enable_thinking" in self.template
-
-    @property
     def slug(self) -> str:
         """The name in the form of a model name: qwen3-0.6b."""
         return re.sub(r"[^a-z0-9._-]+", "-", self.name.lower()).strip("-") or "local"

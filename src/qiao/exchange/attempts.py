@@ -80,10 +80,6 @@ class Attempts:
                     raise _final(error)
         raise _final(error)
 
-    def cool_downs(self) -> dict[Target, CoolDown]:
-        """What is known of each engine and model asked so far."""
-        return self._cool_downs
-
     async def _attempt(self, call: Call, route: Route, target: Target, cool_down: CoolDown, number: int) -> Opened:
         engine = self._engines[target.engine]
         asked = passages.outbound(call, route, target, engine)
