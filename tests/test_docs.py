@@ -170,7 +170,7 @@ def logged() -> dict[str, object]:
         call = Call("id", "openai", None, "qwen-plus", document, stream=True, received=0.0)
         usage = Usage(input=9, output=2, cached=1, reasoning=1)
         error = EngineFailed("")
-        meter.settle(Settlement(call, "broken", 200, "cloud", usage, error, attempts=1, ttft=0.1, duration=1.0))
+        meter.settle(Settlement(call, "broken", 200, "cloud", usage, error, "theirs", 1, ttft=0.1, duration=1.0))
         meter.close()
 
     asyncio.run(settle())
