@@ -12,8 +12,6 @@ ENGINES = ("simulator", "http", "local")
 # Cases by the beginning of their names, and the engines that can be asked them; the others go to every engine.
 ONLY = {
     "fault_": ("simulator", "http"),  # rehearsed by the simulator, in front or behind
-    "image": ("simulator", "http"),
-    "blind_": ("local",),  # the built-in model sees no pictures, and says so
 }
 
 

@@ -14,7 +14,7 @@ NODE = [seed for seed in SEEDS if seed.suffix == ".mjs"]
 
 
 # The built-in model sees no pictures.
-RUNS = [(seed, engine) for seed in FAST for engine in roster.ENGINES if (seed.stem, engine) != ("guide_image", "local")]
+RUNS = [(seed, engine) for seed in FAST for engine in roster.ENGINES]
 
 
 @pytest.mark.parametrize(("seed", "engine"), RUNS, ids=[f"{seed.name}-{engine}" for seed, engine in RUNS])

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from qiao.engines import weights
 from qiao.engines.local import Local
 from qiao.errors import InputTooLong, InvalidParameter
 
@@ -249,10 +252,13 @@ async def test_a_message_in_parts_is_read_like_its_text(local: Local) -> None:
     assert (await whole(local, parts))["usage"] == (await whole(local, "你好"))["usage"]
 
 
-async def test_images_are_refused_by_a_model_that_cannot_see(local: Local) -> None:
+async def test_images_are_refused_by_a_users_model_that_cannot_see(engine: Callable[..., Local]) -> None:
+    own = engine(Path(weights.__file__).parents[1] / "data" / "demo.gguf")
+    await own.start()
     part = {"type": "image_url", "image_url": {"url": "http://127.0.0.1:1/a.png"}}
     with pytest.raises(InvalidParameter, match="Unexpected item type in content"):
-        await local.open(call([{"role": "user", "content": [part]}]))
+        await own.open(call([{"role": "user", "content": [part]}]))
+    await own.close()
 
 
 async def test_a_prompt_over_the_context_is_refused_in_the_references_words(local: Local) -> None:
@@ -268,3 +274,11 @@ async def test_the_built_in_model_is_asked_the_last_question_of_a_prompt_that_is
     assert json.loads(body)["choices"][0]["message"]["content"] == "不客气！"
     with pytest.raises(InputTooLong):
         await local.open(call("word " * 6000))
+
+
+async def test_the_built_in_model_is_asked_without_pictures_and_says_so(local: Local) -> None:
+    picture = {"type": "image_url", "image_url": {"url": "https://example.com/image.jpg"}}
+    reply = await local.open(call([{"role": "user", "content": [{"type": "text", "text": "谢谢"}, picture]}]))
+    assert "without the pictures" in reply.notice
+    body = b"".join([piece async for piece in reply.body])
+    assert json.loads(body)["choices"][0]["message"]["content"] == "不客气！"

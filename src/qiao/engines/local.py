@@ -38,6 +38,7 @@ from qiao.wire.translate import llama
 from qiao.wire.translate.llama_answer import Answer
 
 NOTICE = "built-in demo model, not Qwen"
+BLIND = f"{NOTICE}; it was asked without the pictures, which it cannot see"
 CUT = f"{NOTICE}; the prompt is longer than its window, it was asked the last question alone"
 DEFAULT_CONTEXT = 8192  # tokens of a call; more is a setting, because it costs memory at once
 PATIENCE = 10.0  # seconds that a call waits for the model to be loaded
@@ -124,16 +125,20 @@ class Local:
     async def open(self, call: Call) -> Reply:
         """Ask the model; the reply comes with its first token, or whole when the call does not stream.
 
-        An agent's first prompt is longer than the built-in model's window: that one is asked the last question alone,
-        and the reply's notice says so.
+        The built-in model sees no pictures, and an agent's first prompt is longer than its window: it is asked without
+        them, or the last question alone, and the reply's notice says so. A model of the user's own gets all or a 400.
         """
-        try:
+        if not self._built_in:
             return await self._open(call)
+        told = llama.only_text(call)
+        try:
+            reply = await self._open(told or call)
         except InputTooLong:
-            shorter = llama.last_question(call) if self._built_in else None
+            shorter = llama.last_question(told or call)
             if shorter is None:
                 raise
             return replace(await self._open(shorter), notice=CUT)
+        return replace(reply, notice=BLIND) if told else reply
 
     async def _open(self, call: Call) -> Reply:
         if self._child is None:

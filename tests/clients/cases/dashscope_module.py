@@ -207,12 +207,6 @@ def image_streamed(server):
     assert "".join(part["text"] for part in parts)
 
 
-def blind_model_refuses_an_image(server):
-    response = _look(server)
-    assert response.status_code == HTTPStatus.BAD_REQUEST
-    assert response.code == "InvalidParameter"
-
-
 def max_tokens(server):
     response = _ask(server, asked.COUNT, max_tokens=3)
     assert response.output.choices[0].finish_reason == "length"

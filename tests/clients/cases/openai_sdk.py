@@ -201,12 +201,6 @@ def image(server):
     assert _look(server).choices[0].message.content
 
 
-def blind_model_refuses_an_image(server):
-    with asked.raises(openai.BadRequestError) as caught:
-        _look(server)
-    assert caught.error.code == "invalid_parameter_error"
-
-
 def max_tokens(server):
     completion = _ask(server, asked.COUNT, max_tokens=3)
     assert completion.choices[0].finish_reason == "length"

@@ -111,6 +111,21 @@ def ask(call: Call, model: Model, loaded: Loaded) -> Ask:
     )
 
 
+def only_text(call: Call) -> Call | None:
+    """The call without pictures, films and sounds; None when it has none."""
+    messages = call.document.get("messages", list[dict[str, Any]]) or []
+    kept = [_without_media(message) for message in messages]
+    return None if kept == messages else replace(call, document=call.document.with_(messages=kept))
+
+
+def _without_media(message: dict[str, Any]) -> dict[str, Any]:
+    content = message.get("content")
+    if not isinstance(content, list):
+        return message
+    parts = cast("list[dict[str, Any]]", content)
+    return message | {"content": [part for part in parts if part.get("type") == "text"]}
+
+
 def last_question(call: Call) -> Call | None:
     """The call with nothing but the last text of its last user message; None when that leaves nothing out."""
     messages = call.document.get("messages", list[dict[str, Any]]) or []
