@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -80,12 +81,20 @@ class Chunk(msgspec.Struct):
 
 
 _chunk = msgspec.json.Decoder(Chunk)
+# One half of an escaped surrogate pair without the other.
+_half = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+)
 
 
 def read(data: bytes) -> Chunk:
-    """One event's JSON; ProtocolBroken when it is not a chunk."""
+    """One event's JSON; ProtocolBroken when it is not a chunk. What is no Unicode in it becomes U+FFFD."""
     try:
         return _chunk.decode(data)
+    except UNREADABLE:
+        mended = _half.sub(r"\\ufffd", data.decode("utf-8", "replace"))
+    try:
+        return _chunk.decode(mended.encode())
     except UNREADABLE as error:
         raise ProtocolBroken("The engine sent an event that is not a chat completion chunk.") from error
 
