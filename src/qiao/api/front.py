@@ -83,6 +83,7 @@ class Front:
             _report(visit, defect)
             await visit.refuse(Defect())
         finally:
+            self._shelter.release(visit.held)
             self._shelter.drain.ended()
 
     def _admit(self, visit: Visit) -> None:

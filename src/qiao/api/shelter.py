@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from qiao.api.drain import Drain
@@ -27,15 +25,6 @@ class Shelter:
         self.drain = drain
         self._held = 0
 
-    @contextmanager
-    def buffered(self) -> Generator[Held]:
-        """Count a body's bytes while it is read and released."""
-        held = Held(self)
-        try:
-            yield held
-        finally:
-            self._held -= held.size
-
     def take(self, size: int) -> None:
         """Hold so many more bytes; 503 when all bodies together take too much."""
         if self._held + size > self.limits.buffered:
@@ -43,15 +32,6 @@ class Shelter:
             raise Draining(text, retry_after=1.0)
         self._held += size
 
-
-@dataclass(slots=True)
-class Held:
-    """The bytes that one body holds."""
-
-    shelter: Shelter
-    size: int = 0
-
-    def grow(self, by: int) -> None:
-        """Hold more."""
-        self.shelter.take(by)
-        self.size += by
+    def release(self, size: int) -> None:
+        """The request that held so many bytes is answered."""
+        self._held -= size

@@ -50,6 +50,7 @@ class Visit:
         self.streamed = False
         self.started = False
         self.unguarded = False  # a rehearsed fault is on its way: what breaks must look broken
+        self.held = 0  # bytes of a large body, counted in the shelter
         self.extra: HeaderList = []  # CORS headers, on every answer
         self._receive = receive
         self._send = send
@@ -80,14 +81,14 @@ class Visit:
         return body
 
     async def _large(self, limit: int) -> bytes:
-        """A body that counts towards the memory of all bodies while it comes."""
+        """A body that counts towards the memory of all bodies until the visit is over."""
         pieces: list[bytes] = []
-        with self._shelter.buffered() as held:
-            async for piece in self.pieces():
-                held.grow(len(piece))
-                if held.size > limit:
-                    raise BodyTooLarge(_too_large(limit))
-                pieces.append(piece)
+        async for piece in self.pieces():
+            self._shelter.take(len(piece))
+            self.held += len(piece)
+            if self.held > limit:
+                raise BodyTooLarge(_too_large(limit))
+            pieces.append(piece)
         return b"".join(pieces)
 
     async def pieces(self) -> AsyncIterator[bytes]:
@@ -203,7 +204,7 @@ class Visit:
         return openai.error_frame(error, self.id)
 
 
-_SMALL = 64 * 2**10  # a body of so many bytes is not counted while it comes
+_SMALL = 64 * 2**10  # a body of so many bytes is not counted
 _STREAM: HeaderList = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 
 
