@@ -110,8 +110,8 @@ class Engine:
 
 
 @contextlib.asynccontextmanager
-async def scripted(*scripts: Script, tls: ssl.SSLContext | None = None) -> AsyncIterator[Engine]:
-    """Run a scripted engine. GET /models says that it has one model, without using a script up."""
+async def scripted(*scripts: Script, tls: ssl.SSLContext | None = None, owner: str = "test") -> AsyncIterator[Engine]:
+    """Run a scripted engine. GET /models says that it has one model of this owner, without using a script up."""
     left = list(scripts)
     engine = Engine("")
     running: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
@@ -124,7 +124,7 @@ async def scripted(*scripts: Script, tls: ssl.SSLContext | None = None) -> Async
             while True:
                 asked = await _read(reader, writer)
                 if asked.method == "GET" and asked.path.endswith("/models"):
-                    await asked.whole(b'{"object":"list","data":[{"id":"m","owned_by":"test"}]}')
+                    await asked.whole(b'{"object":"list","data":[{"id":"m","owned_by":"%s"}]}' % owner.encode())
                     continue
                 engine.asked.append(asked)
                 script = left.pop(0) if len(left) > 1 else left[0]

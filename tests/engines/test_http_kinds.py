@@ -67,13 +67,17 @@ async def test_vllms_reasoning_is_spelled_as_the_reference_does() -> None:
         assert engine.asked[1].json["stream_options"] == {"include_usage": True, "continuous_usage_stats": True}
 
 
-async def test_the_kind_is_found_by_what_the_server_says_of_itself() -> None:
-    async def models(asked: Asked) -> None:
-        await asked.whole()
-
-    async with scripted(models) as engine, bridge(engine="http", engine_url=engine.url) as server:
+@pytest.mark.parametrize("owner", ["test", "vllm", "library"])
+async def test_the_kind_is_found_by_what_the_server_says_of_itself(owner: str) -> None:
+    async with scripted(Asked.whole, owner=owner) as engine, bridge(engine="http", engine_url=engine.url) as server:
         await server.chat(enable_thinking=True)
-        assert engine.asked[0].json["enable_thinking"] is True, "owned_by tells nothing: a plain server"
+        asked = engine.asked[0]
+        if owner == "library":
+            assert (asked.path, asked.json["think"]) == ("/api/chat", True)
+        elif owner == "vllm":
+            assert asked.json["chat_template_kwargs"] == {"enable_thinking": True}
+        else:
+            assert asked.json["enable_thinking"] is True, "nothing told: a plain server"
 
 
 async def test_ollama_is_asked_by_its_own_api_with_context_and_thinking() -> None:
