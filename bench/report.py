@@ -11,6 +11,7 @@ NATIVE = "Qiao, native door"
 QUIET = 0.05  # the share of the machine above which others disturb
 COLUMNS = {
     "request": "µs/request",
+    "steady": "µs/request steady",
     "paced": "µs/chunk paced",
     "burst": "µs/chunk burst",
     "p50": "+p50 ms",
@@ -64,6 +65,7 @@ class Bar:
 
 BARS = (
     Bar("Qiao", "request", 8, by="nginx", final=False),
+    Bar("Qiao", "steady", 8, by="nginx", final=False),
     Bar("LiteLLM", "request", 40, by="Qiao", least=True, final=False),
     Bar("Qiao", "request", 4, by="nginx"),
     Bar(NATIVE, "request", 7, by="nginx"),

@@ -38,6 +38,7 @@ class Size:
 FULL = Size(seconds=1.0, held=300, starts=3, rounds=5)
 QUICK = Size(seconds=0.4, held=100, starts=1, rounds=2)
 WIDTH = 16  # connections at once
+STEADY = 1000.0  # requests a second where CPU is measured under the same load for all who can bear it
 RATE, LOW_RATE = 200.0, 20.0  # requests a second where latency is measured; the low one where 200 is too much
 
 
@@ -50,6 +51,11 @@ class Row:
     server: Server | None = None
     native: bool = False
     rate: float = RATE
+
+    @property
+    def steady(self) -> float:
+        """The rate at which its CPU is measured."""
+        return STEADY if self.rate == RATE else self.rate
 
     def question(self, *, chunks: int = 0, every: int = 0) -> load.Question:
         """The question at this door."""
@@ -115,6 +121,11 @@ async def _round(rows: list[Row], size: Size) -> dict[str, Figures]:
             before = row.server.cpu()
             done = await load.saturate(row.port, row.question(), width=WIDTH, seconds=size.seconds)
             measured[row.name]["request"] = (row.server.cpu() - before) / done.answers / 1000
+    for row in rows:
+        if row.server:
+            before = row.server.cpu()
+            answers = await load.steady(row.port, row.question(), rate=row.steady, seconds=2 * size.seconds)
+            measured[row.name]["steady"] = (row.server.cpu() - before) / len(answers) / 1000
     for row in rows:
         if row.server:
             before = row.server.cpu()
