@@ -171,7 +171,7 @@ def logged() -> dict[str, object]:
         usage = Usage(input=9, output=2, cached=1, reasoning=1)
         error = EngineFailed("")
         meter.settle(Settlement(call, "broken", 200, "cloud", usage, error, "theirs", 1, ttft=0.1, duration=1.0))
-        meter.close()
+        meter.flush()
 
     asyncio.run(settle())
     return json.loads(lines.getvalue())

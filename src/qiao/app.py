@@ -78,7 +78,7 @@ class App:
         for engine in self.engines:
             await engine.close()
         await self.client.close()
-        self.meter.close()
+        self.meter.flush()
 
 
 def build(settings: Settings, *, clock: Clock | None = None) -> App:

@@ -61,11 +61,13 @@ class Metrics(Collector):
         self.passed: Counter[tuple[str, str]] = Counter()  # method, status
         self.engines: defaultdict[str, EngineCounts] = defaultdict(EngineCounts)
         self.active: Callable[[], int] = lambda: 0
+        self.refresh: Callable[[], None] = lambda: None  # counts what still waits
         self.registry = CollectorRegistry()
         self.registry.register(self)
 
     def collect(self) -> Iterator[Metric]:
         """The families, as the registry wants them."""
+        self.refresh()
         calls = CounterMetricFamily("qiao_calls", "Calls settled.", labels=["engine", "protocol", "outcome", "status"])
         for labels, count in self.calls.items():
             calls.add_metric(labels, count)
@@ -99,12 +101,10 @@ class CallLog:
         self._stream = stream
         self._lines: list[msgspec.Struct] = []
 
-    def add(self, line: msgspec.Struct) -> bool:
-        """Keep a line; True when it is the first since the last flush."""
-        if self._stream is None:
-            return False
-        self._lines.append(line)
-        return len(self._lines) == 1
+    def add(self, line: msgspec.Struct) -> None:
+        """Keep a line for the next flush."""
+        if self._stream is not None:
+            self._lines.append(line)
 
     def flush(self) -> None:
         """Write what is kept; a sink that cannot be written loses lines and nothing else."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import replace
 from typing import Any
 
 from qiao.engines.engine import Reply
@@ -118,7 +117,7 @@ def events(body: bytes) -> list[bytes]:
 
 def streamed(call: Call, simulator: Simulator | None = None) -> Assembler:
     """The answer of a stream, put together."""
-    reply, body, broken = run(replace(call, stream=True), simulator)
+    reply, body, broken = run(call.with_(stream=True), simulator)
     assert reply.streamed
     assert not broken
     data = events(body)

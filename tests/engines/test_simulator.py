@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any, cast
 
@@ -307,7 +306,7 @@ def test_a_beginning_that_was_read_before_is_cached() -> None:
 
     def cached(text: str, who: str = "a") -> tuple[int, int]:
         call = asking(messages=[long, {"role": "user", "content": text}])
-        usage = whole(replace(call, principal=Principal(who)), simulator)["usage"]
+        usage = whole(call.with_(principal=Principal(who)), simulator)["usage"]
         return usage["prompt_tokens_details"]["cached_tokens"], usage["prompt_tokens"]
 
     assert cached("one")[0] == 0
@@ -352,7 +351,7 @@ def test_some_translating_models_stream_the_text_so_far(model: str, cumulative: 
     assert (grown[-1] == "I didn't laugh after watching this video.") is cumulative
     assert all(later.startswith(earlier) for earlier, later in pairwise(grown)) is cumulative
     # A native call reaches the engine through the translator, which counts on increments.
-    assert "".join(texts(replace(call, path="text"))) == "I didn't laugh after watching this video."
+    assert "".join(texts(call.with_(path="text"))) == "I didn't laugh after watching this video."
 
 
 def test_it_speaks_at_the_pace_that_it_is_given() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,7 +27,7 @@ REFUSALS = [
 @pytest.mark.parametrize(("fault", "status", "code", "text"), REFUSALS)
 def test_a_refusal_has_the_envelope_of_the_cloud(fault: str, status: int, code: str, text: str) -> None:
     named = asking(model=f"qwen-plus!{fault}")
-    for call in (named, replace(asking(), headers={"x-qiao-fault": fault})):
+    for call in (named, asking().with_(headers={"x-qiao-fault": fault})):
         reply, body, _ = run(call)
         assert (reply.status, reply.content_type, reply.guarded) == (status, "application/json", False)
         error = json.loads(body)
@@ -47,7 +46,7 @@ def test_a_fault_of_once_fails_once_per_caller_model_and_body(status: int) -> No
     simulator = new()
 
     def tried(text: str = "hi", who: str = "a", fault: str = f"{status}-once") -> int:
-        call = replace(asking(text, model=f"qwen-plus!{fault}"), principal=Principal(who))
+        call = asking(text, model=f"qwen-plus!{fault}").with_(principal=Principal(who))
         return run(call, simulator)[0].status
 
     assert [tried(), tried(), tried()] == [status, 200, 200]

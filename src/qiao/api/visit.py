@@ -130,11 +130,11 @@ class Visit:
         """Send a relay's bytes as they come, with keep-alive comments where the engine is silent."""
         self.unguarded = not relay.guarded
         attendance.on_cut(lambda: relay.fail(Draining("The server is stopping."), "cut"))
-        async with aclosing(relay.stream()) as stream:
-            if relay.streamed:
+        if relay.streamed:
+            async with aclosing(relay.stream()) as stream:
                 await self._stream(relay, stream, attendance)
-                return
-            body = b"".join([piece async for piece in stream])
+        else:
+            body = b"".join([piece async for piece in relay.stream()])
             await self.answer(relay.opened.reply.status, relay.content_type, body, self._of(relay))
 
     async def begin(self, status: int, content_type: str, headers: HeaderList) -> None:

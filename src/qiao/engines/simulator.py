@@ -127,7 +127,7 @@ class Simulator:
     async def _whole(self, call: Call, ask: Ask) -> AsyncGenerator[bytes]:
         assembler = Assembler()
         created = int(self._clock.time())
-        counted = replace(call, document=call.document.with_(stream_options={"include_usage": True}))
+        counted = call.with_(document=call.document.with_(stream_options={"include_usage": True}))
         async for frame in self._stream(counted, ask, cumulative=False):
             for event in sse.split(frame):
                 data = sse.data(event)

@@ -12,7 +12,7 @@ from qiao.gate import prices
 from qiao.gate.catalog import Catalog
 from qiao.telemetry import CallLog, Metrics
 
-FLUSH = 0.2  # seconds that a log line may wait for others
+FLUSH = 0.2  # seconds that a settlement may wait for others
 
 
 class Line(msgspec.Struct, omit_defaults=True):
@@ -52,7 +52,7 @@ class Passed(msgspec.Struct):
 
 
 class Meter:
-    """Settles calls: a synchronous call that cannot fail the answer."""
+    """Settles calls: a synchronous put that cannot fail the answer; they are counted together, a little later."""
 
     def __init__(self, metrics: Metrics, calls: CallLog, catalog: Catalog, clock: Clock, paid: frozenset[str]) -> None:
         self._metrics = metrics
@@ -60,9 +60,23 @@ class Meter:
         self._catalog = catalog
         self._clock = clock
         self._paid = paid  # the engines that cost money
+        self._waiting: list[tuple[float, Settlement]] = []
+        metrics.refresh = self.flush
 
     def settle(self, settlement: Settlement) -> None:
-        """Count a call and write its line."""
+        """Take in a call that has ended."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_later(FLUSH, self.flush)
+        self._waiting.append((self._clock.time(), settlement))
+
+    def flush(self) -> None:
+        """Count what waits and write its lines."""
+        waiting, self._waiting = self._waiting, []
+        for at, settlement in waiting:
+            self._count(at, settlement)
+        self._calls.flush()
+
+    def _count(self, at: float, settlement: Settlement) -> None:
         call, usage, engine = settlement.call, settlement.usage, settlement.engine or "none"
         error, answer_id, ttft = settlement.error, settlement.answer_id, settlement.ttft
         self._metrics.calls[engine, call.protocol, settlement.outcome, str(settlement.status)] += 1
@@ -72,7 +86,7 @@ class Meter:
         if ttft is not None:
             counts.ttft.observe(ttft)
         line = Line(
-            round(self._clock.time(), 3),
+            round(at, 3),
             call.id,
             call.principal.id,
             call.protocol,
@@ -92,19 +106,12 @@ class Meter:
             counts.output += usage.output
             line.input, line.cached, line.output = usage.input, usage.cached, usage.output
             line.reasoning, line.nano_yuan = usage.reasoning, self._cost(settlement)
-        self._write(line)
+        self._calls.add(line)
 
     def passed(self, request: Passed) -> None:
         """Count a request that was passed on to the cloud without the exchange, and write its line."""
         self._metrics.passed[request.method, str(request.status)] += 1
-        self._write(request)
-
-    def _write(self, line: Line | Passed) -> None:
-        if self._calls.add(line):
-            asyncio.get_running_loop().call_later(FLUSH, self._calls.flush)
-
-    def close(self) -> None:
-        """Write what waits."""
+        self._calls.add(request)
         self._calls.flush()
 
     def _cost(self, settlement: Settlement) -> int | None:

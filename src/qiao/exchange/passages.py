@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Any, cast
+
+import msgspec
 
 from qiao.engines.engine import Engine, Reply
 from qiao.errors import InvalidParameter, ProtocolBroken, QiaoError
@@ -20,8 +21,7 @@ MAX_REFUSAL = 2**20
 _URL_HELP = " For details, see: https://help.aliyun.com/zh/model-studio/error-code#error-url"
 
 
-@dataclass(frozen=True, slots=True)
-class Outbound:
+class Outbound(msgspec.Struct, frozen=True):
     """The call as an engine gets it, and what must be known to read its answer."""
 
     call: Call
@@ -36,7 +36,7 @@ def outbound(call: Call, route: Route, target: Target, engine: Engine) -> Outbou
     renamed = None if target.model == call.model else (target.model, call.model)
     if call.protocol in engine.traits.protocols and call.protocol == "dashscope":
         document = call.document.with_(model=target.model) if renamed else call.document
-        return Outbound(replace(call, model=target.model, document=document), document, None, False, renamed)
+        return Outbound(call.with_(model=target.model, document=document), document, None, False, renamed)
     options: native_call.Options | None = None
     document = call.document
     if call.protocol == "dashscope":
@@ -51,7 +51,7 @@ def outbound(call: Call, route: Route, target: Target, engine: Engine) -> Outbou
         document, hide = _with_usage(document, running=options is not None and engine.traits.usage_in_frames)
     if renamed:
         document = document.with_(model=target.model)
-    asked = call.asked(target.model, document, thinking)
+    asked = call.with_(protocol="openai", model=target.model, document=document, thinking=thinking)
     return Outbound(asked, document, options, hide, renamed)
 
 

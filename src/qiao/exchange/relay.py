@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from qiao.clock import Clock
 from qiao.errors import Defect, QiaoError
@@ -17,8 +18,7 @@ from qiao.wire.usage import Usage
 Outcome = Literal["complete", "refused", "broken", "gone", "cut"]
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(msgspec.Struct, frozen=True):
     """The last word on a call."""
 
     call: Call

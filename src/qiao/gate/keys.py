@@ -18,6 +18,7 @@ class Keys:
         # A lookup by digest takes the same time whatever part of a guess is right.
         digests = [_digest(key.encode()) for key in keys]
         self._principals = {digest: Principal(f"key-{digest.hex()[:8]}") for digest in digests}
+        self._headers: dict[str, Principal] = {}  # of keys that were right, by the whole header
 
     def __len__(self) -> int:
         return len(self._principals)
@@ -29,6 +30,8 @@ class Keys:
         """
         if not self._principals:
             return _LOCAL
+        if authorization in self._headers:
+            return self._headers[authorization]
         key = api_key or ""
         if authorization:
             scheme, _, given = authorization.strip().partition(" ")
@@ -38,6 +41,8 @@ class Keys:
         principal = self._principals.get(_digest(key.encode("latin-1")))
         if principal is None:
             raise WrongKey
+        if authorization and len(self._headers) < 4 * len(self._principals):
+            self._headers[authorization] = principal
         return principal
 
 

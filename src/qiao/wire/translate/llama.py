@@ -14,7 +14,7 @@ llama-server speaks OpenAI with habits of its own; each is met here, once (desig
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -115,7 +115,7 @@ def only_text(call: Call) -> Call | None:
     """The call without pictures, films and sounds; None when it has none."""
     messages = call.document.get("messages", list[dict[str, Any]]) or []
     kept = [_without_media(message) for message in messages]
-    return None if kept == messages else replace(call, document=call.document.with_(messages=kept))
+    return None if kept == messages else call.with_(document=call.document.with_(messages=kept))
 
 
 def _without_media(message: dict[str, Any]) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def last_question(call: Call) -> Call | None:
     if not last or (last == messages and "tools" not in call.document):
         return None
     document = call.document.with_(messages=last).without("tools", "tool_choice", "parallel_tool_calls")
-    return replace(call, document=document)
+    return call.with_(document=document)
 
 
 def _thinks(document: Document, model: Model) -> bool:
