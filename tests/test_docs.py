@@ -162,7 +162,7 @@ def test_every_outcome_is_in_the_reference() -> None:
 
 def logged() -> dict[str, object]:
     """The line of a call of which everything is known."""
-    lines = io.StringIO()
+    lines = io.BytesIO()
 
     async def settle() -> None:
         meter = Meter(Metrics(), CallLog(lines), Catalog.load(), SYSTEM_CLOCK, frozenset({"cloud"}))

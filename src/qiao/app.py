@@ -96,7 +96,7 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
     metrics = telemetry.Metrics()
     metrics.active = lambda: drain.count
     paid = frozenset(engine.name for engine in engines if isinstance(engine, Cloud))
-    calls = telemetry.CallLog(sys.stderr if settings.log_calls else None)
+    calls = telemetry.CallLog(sys.stderr.buffer if settings.log_calls else None)
     meter = Meter(metrics, calls, catalog, clock, paid)
     exchange = Exchange(routes, Attempts(by_name, clock), clock, meter.settle)
     shelter = Shelter(_sizes(settings), drain)
@@ -137,7 +137,7 @@ async def _serve(settings: Settings, on_ready: Callable[[Started], None] | None)
     # What is here now stays: the collector need not look at it again, and calls leave it little to do.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 20, 50)
+    gc.set_threshold(50_000, 20, 100)
     try:
         limits = ServerLimits(connections=settings.limits.connections, body=settings.timeouts.body)
         server = Server(app.front, host=settings.host, port=settings.port, limits=limits, drain=app.drain)

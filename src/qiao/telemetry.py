@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from itertools import accumulate
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 import msgspec
 import structlog
@@ -97,8 +97,9 @@ class Metrics(Collector):
 class CallLog:
     """One JSON line per call, written in batches: a line through `logging` would cost as much as half a relay."""
 
-    def __init__(self, stream: TextIO | None) -> None:
+    def __init__(self, stream: BinaryIO | None) -> None:
         self._stream = stream
+        self._encode = msgspec.json.Encoder().encode_lines
         self._lines: list[msgspec.Struct] = []
 
     def add(self, line: msgspec.Struct) -> None:
@@ -112,7 +113,7 @@ class CallLog:
         if self._stream is None or not lines:
             return
         try:
-            self._stream.write(msgspec.json.Encoder().encode_lines(lines).decode("utf-8", "replace"))
+            self._stream.write(self._encode(lines))
             self._stream.flush()
         except (OSError, ValueError):
             return

@@ -34,7 +34,7 @@ class Call(msgspec.Struct, frozen=True):
     received: float  # seconds, monotonic
     thinking: bool | None = None  # whether it thinks by the catalogue; None: unknown, or the model cannot
     principal: Principal = Principal()
-    headers: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])  # as they came, lower-case; engines choose
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])  # as they came; engines choose
 
     def with_(self, **changes: Any) -> Call:
         """A copy with these fields changed."""
