@@ -40,6 +40,7 @@ class NativeReply:
         self._splitter = sse.Splitter()
         self._whole: list[bytes] | None = None  # the pieces of an answer that the engine did not stream
         self._begun = False
+        self._broken: ProtocolBroken | None = None
         self._closed = False  # what follows does not belong to the answer
         self.content_type = dashscope.EVENTS if streamed else dashscope.JSON
         self.answer_id: str | None = call_id
@@ -52,14 +53,25 @@ class NativeReply:
         return self._counts.exact
 
     def feed(self, chunk: bytes) -> bytes:
+        if self._broken is not None:
+            raise self._broken
         if not self._begun:
             self._begin(chunk)
         if self._whole is not None:
             self._whole.append(chunk)
             return b""
-        return b"".join([self._event(frame) for frame in self._splitter.frames(chunk)])
+        written: list[bytes] = []
+        try:
+            written.extend(self._event(frame) for frame in self._splitter.frames(chunk))
+        except ProtocolBroken as error:
+            if not any(written):
+                raise
+            self._broken = error  # the events before it are delivered first
+        return b"".join(written)
 
     def end(self) -> bytes:
+        if self._broken is not None:
+            raise self._broken
         out = b"" if self._whole is None else self._take_whole(b"".join(self._whole))
         if self.error is not None and not self._streamed:
             raise self.error
