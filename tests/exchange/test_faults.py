@@ -193,7 +193,7 @@ async def test_f12_garbage_in_the_stream_is_said_and_garbage_at_its_start_is_ret
         answer = await server.chat(stream=True)
         assert answer.body.startswith(ROLE + HELLO)
         assert "not JSON" in _error(answer.body)["message"]
-        native = {"model": "m", "input": {"messages": CALL["messages"]}, "parameters": {"incremental_output": True}}
+        native = {"model": "m", "input": {"prompt": "hi"}, "parameters": {"incremental_output": True}}
         headers = {"x_dashscope_sse": "enable"}
         flat = await server.ask("/api/v1/services/aigc/text-generation/generation", native, **headers)
         assert "你好" in flat.body.decode(), "what came before it is delivered"
