@@ -8,7 +8,7 @@ import urllib.request
 from typing import Self
 from urllib.parse import urlsplit
 
-from qiao.engines.connection import Connection
+from qiao.engines.connection import MAX_HEAD, Connection
 
 
 class Proxy:
@@ -40,19 +40,36 @@ class Proxy:
         return scheme == "http" and path is None and self.address(scheme, host) is not None
 
 
+class _Answer(asyncio.Protocol):
+    """Waits for the head of a proxy's answer to CONNECT."""
+
+    def __init__(self) -> None:
+        self.status: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._head = b""
+
+    def data_received(self, data: bytes) -> None:
+        self._head += data
+        if not self.status.done() and (b"\r\n\r\n" in self._head or len(self._head) > MAX_HEAD):
+            self.status.set_result(self._head.split(b"\r\n", 1)[0])
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.status.done():
+            self.status.set_exception(OSError("the proxy closed the connection"))
+
+
 async def tunnel(proxy: tuple[str, int], host: str, port: int, tls: ssl.SSLContext) -> Connection:
     """A TLS connection to host:port through the proxy's CONNECT; OSError when the proxy refuses."""
     loop = asyncio.get_running_loop()
-    reader, writer = await asyncio.open_connection(*proxy)
+    plain, answer = await loop.create_connection(_Answer, *proxy)
     try:
-        writer.write(f"CONNECT {host}:{port} HTTP/1.1\r\nhost: {host}:{port}\r\n\r\n".encode("ascii"))
-        answer = await reader.readuntil(b"\r\n\r\n")
-        if b" 200 " not in answer.split(b"\r\n", 1)[0] + b" ":
-            raise OSError(f"the proxy refused: {answer.split(bytes([13]), 1)[0].decode('latin-1')}")
+        plain.write(f"CONNECT {host}:{port} HTTP/1.1\r\nhost: {host}:{port}\r\n\r\n".encode("ascii"))
+        status = await answer.status
+        if status.split(b" ")[1:2] != [b"200"]:
+            raise OSError(f"the proxy refused: {status[:100].decode('latin-1')}")
         connection = Connection()
-        transport = await loop.start_tls(writer.transport, connection, tls, server_hostname=host)
+        transport = await loop.start_tls(plain, connection, tls, server_hostname=host)
     except BaseException:
-        writer.close()
+        plain.abort()
         raise
     if transport is None:
         raise OSError("the proxy closed the connection")
