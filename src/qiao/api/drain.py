@@ -23,14 +23,12 @@ class Drain:
         return self._active
 
     def begun(self) -> None:
-        """A request is being answered."""
+        """A request is being answered; its connection has entered already."""
         self._active += 1
-        self.enter()
 
     def ended(self) -> None:
         """It has been answered."""
         self._active -= 1
-        self.leave()
 
     def enter(self) -> None:
         """Something begins that the server waits for when it stops: a connection, a call."""

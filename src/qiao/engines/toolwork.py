@@ -70,7 +70,7 @@ def chosen(tools: list[Tool], text: str, choice: Any, *, parallel: bool) -> list
     if is_object(choice):
         name = choice["function"]["name"]
         return [_call(next((tool for tool in tools if tool.name == name), Tool(name, "", {})), text)]
-    text = _question(text)
+    text = _last_paragraph(text)
     scored = [(_score(tool, text), tool) for tool in tools]
     best = max(scored, key=lambda pair: pair[0])
     if choice != "required" and best[0] < _ENOUGH:
@@ -124,8 +124,8 @@ def _score(tool: Tool, text: str) -> int:
     return score + described // 2  # a long description has some word in common with everything
 
 
-def _question(text: str) -> str:
-    """What is asked: of a long message, as agents send with their surroundings in it, the last paragraph."""
+def _last_paragraph(text: str) -> str:
+    """Of a long text its end, where the question is; what stands before it may name every tool."""
     if len(text) <= LONG:
         return text
     return text.rstrip().rsplit("\n\n", 1)[-1][-LONG:]
