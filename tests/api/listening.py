@@ -10,13 +10,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 from qiao.api.drain import Drain
 from qiao.api.server import Limits, Server
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
-BOTH_LOOPS = [
-    ("asyncio", {"use_uvloop": False}),
-    ("asyncio", {"use_uvloop": True}),
+ON_BOTH_LOOPS = [
+    pytest.mark.anyio,
+    pytest.mark.parametrize(
+        "anyio_backend",
+        [("asyncio", {"use_uvloop": False}), ("asyncio", {"use_uvloop": True})],
+        ids=["asyncio", "uvloop"],
+    ),
 ]
 GET = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
 CHUNKED = b"POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"

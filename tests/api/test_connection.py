@@ -13,19 +13,9 @@ import pytest
 
 from qiao.api.protocol import GuardedProtocol
 from qiao.api.server import Limits
-from tests.api.listening import BOTH_LOOPS, CHUNKED, GET, SHORT, Seen, answer, echo, listening, post, read, stream
+from tests.api.listening import CHUNKED, GET, ON_BOTH_LOOPS, SHORT, Seen, answer, echo, listening, post, read, stream
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(params=BOTH_LOOPS, ids=["asyncio", "uvloop"])
-def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    return request.param
-
-
-@pytest.fixture
-async def seen(anyio_backend: Any) -> Seen:
-    return Seen()
+pytestmark = ON_BOTH_LOOPS
 
 
 def status(data: bytes) -> int:

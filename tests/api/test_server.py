@@ -13,20 +13,10 @@ import pytest
 
 from qiao.api.drain import Drain
 from qiao.api.server import Limits, Server, bind
-from tests.api.listening import BOTH_LOOPS, GET, App, Seen, answer, echo, listening, post
+from tests.api.listening import GET, ON_BOTH_LOOPS, App, Seen, answer, echo, listening, post
 
-pytestmark = pytest.mark.anyio
+pytestmark = ON_BOTH_LOOPS
 LAST = b"server_shutdown"
-
-
-@pytest.fixture(params=BOTH_LOOPS, ids=["asyncio", "uvloop"])
-def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    return request.param
-
-
-@pytest.fixture
-async def seen(anyio_backend: Any) -> Seen:
-    return Seen()
 
 
 def streams(drain: Drain, seen: Seen, pieces: int | None = None) -> App:

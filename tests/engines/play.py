@@ -17,33 +17,6 @@ from qiao.wire.document import Document
 
 ID = "0d9ee8a6-3b0a-4d5d-9b1c-7a5b0c1d2e3f"
 CATALOG = Catalog.load()
-WEATHER = {
-    "type": "function",
-    "function": {
-        "name": "get_current_weather",
-        "description": "查询指定城市的实时天气",
-        "parameters": {
-            "type": "object",
-            "properties": {
-                "location": {"type": "string", "description": "城市名称"},
-                "unit": {"type": "string", "enum": ["celsius", "fahrenheit"]},
-            },
-            "required": ["location"],
-        },
-    },
-}
-CALCULATE = {
-    "type": "function",
-    "function": {
-        "name": "calculate",
-        "description": "Evaluate an arithmetic expression",
-        "parameters": {
-            "type": "object",
-            "properties": {"expression": {"type": "string"}},
-            "required": ["expression"],
-        },
-    },
-}
 LOOKUP = {
     "type": "function",
     "function": {

@@ -13,12 +13,11 @@ import pytest
 from qiao.engines.simulator import Pace, base_model
 from qiao.wire import tokens
 from qiao.wire.call import Call, Principal
+from tests.clients.cases.asked import CALCULATE, WEATHER
 from tests.engines.play import (
-    CALCULATE,
     CATALOG,
     ID,
     LOOKUP,
-    WEATHER,
     Waits,
     asking,
     called,

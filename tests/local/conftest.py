@@ -18,35 +18,6 @@ from qiao.wire.document import Document
 from qiao.wire.model import Model
 
 DEMO = Model("qiao-demo", thinking="off", max_output=1024)
-TOOLS = [
-    {
-        "type": "function",
-        "function": {
-            "name": "get_current_weather",
-            "description": "查询指定城市的实时天气",
-            "parameters": {
-                "type": "object",
-                "properties": {
-                    "location": {"type": "string", "description": "城市名称，如北京、上海等"},
-                    "unit": {"type": "string", "enum": ["celsius", "fahrenheit"], "description": "温度单位"},
-                },
-                "required": ["location"],
-            },
-        },
-    },
-    {
-        "type": "function",
-        "function": {
-            "name": "calculate",
-            "description": "执行数学计算",
-            "parameters": {
-                "type": "object",
-                "properties": {"expression": {"type": "string", "description": "数学表达式"}},
-                "required": ["expression"],
-            },
-        },
-    },
-]
 
 
 def call(text: str | list[dict[str, Any]], *, stream: bool = False, model: str = "qiao-demo", **fields: Any) -> Call:

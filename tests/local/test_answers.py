@@ -12,8 +12,9 @@ import pytest
 from qiao.engines import weights
 from qiao.engines.local import Local
 from qiao.errors import InputTooLong, InvalidParameter
+from tests.clients.cases.asked import TOOLS
 
-from .conftest import TOOLS, answer, call, joined, streamed, whole
+from .conftest import answer, call, joined, streamed, whole
 
 pytestmark = pytest.mark.anyio
 SUM = "北京现在多少度？计算一下2+2等于多少"
