@@ -13,7 +13,7 @@ from tests.cli.conftest import Run
 from tests.cli.stub import MODELS, Request, Response, Stub, refusal, whole
 
 KEY = "sk-0123456789abcdef0123456789abcdef"
-DEMO = Path(checks.weights.__file__).parents[1] / "data" / "demo.gguf"
+DEMO = Path(checks.header.__file__).parents[1] / "data" / "demo.gguf"
 
 
 def found(qiao: Run, *arguments: str, **variables: str) -> tuple[int, dict[str, dict[str, str]]]:

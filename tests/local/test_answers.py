@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from qiao.engines import weights
 from qiao.engines.local import Local
 from qiao.errors import InputTooLong, InvalidParameter
+from qiao.weights import header
 from tests.clients.cases.asked import TOOLS
 
 from .conftest import answer, call, joined, streamed, whole
@@ -254,7 +254,7 @@ async def test_a_message_in_parts_is_read_like_its_text(local: Local) -> None:
 
 
 async def test_images_are_refused_by_a_users_model_that_cannot_see(engine: Callable[..., Local]) -> None:
-    own = engine(Path(weights.__file__).parents[1] / "data" / "demo.gguf")
+    own = engine(Path(header.__file__).parents[1] / "data" / "demo.gguf")
     await own.start()
     part = {"type": "image_url", "image_url": {"url": "http://127.0.0.1:1/a.png"}}
     with pytest.raises(InvalidParameter, match="Unexpected item type in content"):

@@ -16,15 +16,15 @@ from pathlib import Path
 
 import pytest
 
-from qiao.engines import weights
 from qiao.engines.child import Child, Settings
 from qiao.engines.local import Local, Tuning
 from qiao.errors import EngineError, EngineReset, EngineUnavailable
+from qiao.weights import header
 
 from .conftest import answer, call, streamed
 
 pytestmark = pytest.mark.anyio
-DEMO = Path(weights.__file__).parents[1] / "data" / "demo.gguf"
+DEMO = Path(header.__file__).parents[1] / "data" / "demo.gguf"
 
 
 def alive(pid: int) -> bool:

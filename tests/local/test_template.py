@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from qiao.engines import weights
 from qiao.engines.client import Client, Url
 from qiao.engines.local import Local
+from qiao.weights import header
 
 from .test_weights import DATA, DEMO
 
@@ -117,7 +117,7 @@ async def test_a_conversation_renders_as_qwen3_expects_it(
 
 def test_the_shipped_file_holds_the_template_of_the_tree_and_is_the_one_described() -> None:
     template = DEMO.parents[3] / "tools" / "demo_model" / "chatml.jinja"
-    assert weights.read(DEMO).template == template.read_text()
+    assert header.read(DEMO).template == template.read_text()
     card = tomllib.loads(DEMO.with_suffix(".toml").read_text())
     assert card["sha256"] == hashlib.sha256(DATA).hexdigest()
-    assert (card["name"], card["bytes"]) == (weights.read(DEMO).slug, len(DATA))
+    assert (card["name"], card["bytes"]) == (header.read(DEMO).slug, len(DATA))

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from qiao.engines import weights
-from qiao.engines.weights import BadWeights
+from qiao.weights import header
+from qiao.weights.header import BadWeights
 
-DEMO = Path(weights.__file__).parents[1] / "data" / "demo.gguf"
+DEMO = Path(header.__file__).parents[1] / "data" / "demo.gguf"
 DATA = DEMO.read_bytes()
 
 
 def test_the_built_in_model_says_what_it_is() -> None:
-    facts = weights.read(DEMO)
+    facts = header.read(DEMO)
     assert (facts.architecture, facts.name, facts.slug, facts.context) == ("qwen3", "qiao-demo", "qiao-demo", 4096)
     assert {"<|im_start|>", "<|im_end|>", "<|fim_prefix|>"} <= set(facts.control)
     assert "<think>" not in facts.control
@@ -39,7 +39,7 @@ def test_a_file_that_is_not_a_model_is_refused_in_one_sentence(tmp_path: Path, d
     path = tmp_path / "model.gguf"
     path.write_bytes(data)
     with pytest.raises(BadWeights, match=words) as error:
-        weights.read(path)
+        header.read(path)
     assert str(error.value).startswith(str(path))
     assert "\n" not in str(error.value)
 
@@ -49,18 +49,18 @@ def test_every_cut_of_the_header_is_noticed(tmp_path: Path) -> None:
     for size in [*range(1, 200, 7), *range(1000, 400_000, 39_999)]:
         path.write_bytes(DATA[:size])
         with pytest.raises(BadWeights):
-            weights.read(path)
+            header.read(path)
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(BadWeights, match="does not exist"):
-        weights.read(tmp_path / "none.gguf")
+        header.read(tmp_path / "none.gguf")
     with pytest.raises(BadWeights, match="is a folder: name the"):
-        weights.read(tmp_path)
+        header.read(tmp_path)
 
 
 def test_a_projector_beside_the_model_is_found(tmp_path: Path) -> None:
     (tmp_path / "model.gguf").write_bytes(DATA)
-    assert weights.read(tmp_path / "model.gguf").projector is None
+    assert header.read(tmp_path / "model.gguf").projector is None
     (tmp_path / "mmproj-f16.gguf").write_bytes(b"GGUF")
-    assert weights.read(tmp_path / "model.gguf").projector == tmp_path / "mmproj-f16.gguf"
+    assert header.read(tmp_path / "model.gguf").projector == tmp_path / "mmproj-f16.gguf"

@@ -23,7 +23,8 @@ from qiao.cli.remote import Refusal, Unreachable
 from qiao.cli.text import say, told
 from qiao.cli.trouble import Trouble
 from qiao.config import ConfigError, Settings
-from qiao.engines import regions, weights
+from qiao.engines import regions
+from qiao.weights import header
 
 _placeholder = re.compile(r"your|xxx|\*\*|<|>|密钥|替换", re.IGNORECASE)
 
@@ -224,8 +225,8 @@ def check_weights(facts: Facts) -> Finding:
     if not path.exists():
         return wrong("weights", say("doctor.weights_missing", path=path), say("doctor.weights_fix"))
     try:
-        found = weights.read(path)
-    except weights.BadWeights as error:
+        found = header.read(path)
+    except header.BadWeights as error:
         return wrong("weights", say("doctor.weights_bad", why=error), say("doctor.weights_fix"))
     said = say("doctor.weights_well", name=found.name, gib=f"{found.size / 2**30:.3g}", context=found.context)
     return well("weights", said)

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import msgspec
 
-from qiao.engines import weights as gguf
 from qiao.engines.child import Child, Settings
 from qiao.engines.client import Client, Url
 from qiao.engines.connection import Limits, Response
@@ -31,6 +30,7 @@ from qiao.errors import (
     QiaoError,
     StreamBroken,
 )
+from qiao.weights import header
 from qiao.wire import chunks, sse
 from qiao.wire.call import Call
 from qiao.wire.model import Model, Sampling
@@ -81,7 +81,7 @@ class Local:
         self._find = find
         self._tuning = tuning or Tuning()
         self._parallel = self._tuning.parallel or (4 if path is None else 2)
-        self._weights: gguf.Weights | None = None
+        self._weights: header.Weights | None = None
         self._loaded: llama.Loaded | None = None
         self._child: Child | None = None
         self._reason = "The local model has not been started."
@@ -91,8 +91,8 @@ class Local:
         """Read the weights' header and begin to load them; returns before they are loaded."""
         if self._child is None:
             try:
-                self._weights = gguf.read(self._path)
-            except gguf.BadWeights as error:
+                self._weights = header.read(self._path)
+            except header.BadWeights as error:
                 self._reason = str(error)
                 return
             self._loaded = llama.Loaded.of(
@@ -174,7 +174,7 @@ class Local:
         flow.close()
         return Reply.whole(200, "application/json", body)
 
-    def _settings(self, weights: gguf.Weights) -> Settings:
+    def _settings(self, weights: header.Weights) -> Settings:
         tuning = self._tuning
         context = tuning.context or min(weights.context or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
         return Settings(

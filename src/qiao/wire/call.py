@@ -13,6 +13,7 @@ from qiao.wire.document import Document
 Protocol = Literal["openai", "dashscope"]
 # Which native path a model answers on; the OpenAI door has one path for all.
 Path = Literal["text", "multimodal"]
+Task = Literal["chat", "embedding", "rerank"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Principal:
 
 
 class Call(msgspec.Struct, frozen=True):
-    """One chat request, parsed at the door; the attempt hands the engine a copy in the engine's protocol."""
+    """One request, parsed at the door; the attempt hands the engine a copy in the engine's protocol."""
 
     id: str  # a UUID: x-request-id, request_id and chatcmpl-<id>
     protocol: Protocol
@@ -34,6 +35,7 @@ class Call(msgspec.Struct, frozen=True):
     received: float  # seconds, monotonic
     thinking: bool | None = None  # whether it thinks by the catalogue; None: unknown, or the model cannot
     principal: Principal = Principal()
+    task: Task = "chat"
     headers: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])  # as they came; engines choose
 
     def with_(self, **changes: Any) -> Call:
