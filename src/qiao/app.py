@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pydantic import SecretStr
 
 from qiao import telemetry
+from qiao.api.admin import Admin
 from qiao.api.chat import Chat
 from qiao.api.cors import Cors
 from qiao.api.drain import Drain
@@ -35,12 +36,17 @@ from qiao.engines.local import Local, Tuning
 from qiao.engines.ollama import Ollama
 from qiao.engines.simulator import Pace, Simulator
 from qiao.exchange.attempts import Attempts
+from qiao.exchange.balance import Balance
 from qiao.exchange.exchange import Exchange
 from qiao.exchange.meter import Meter
+from qiao.exchange.probes import Probes
+from qiao.exchange.states import States
 from qiao.gate.catalog import Catalog
 from qiao.gate.keys import Keys
+from qiao.gate.routes import Place as RoutePlace
 from qiao.gate.routes import Routes, Scope, Target
 from qiao.secret import Secret
+from qiao.telemetry import EngineGauges
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 ANY_METHOD = ("GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS")
@@ -65,16 +71,19 @@ class App:
     drain: Drain
     client: Client
     meter: Meter
+    probes: Probes
     settings: Settings
     local: list[Local] = field(default_factory=list[Local])
 
     async def start(self) -> None:
         """Start what runs beside the server; returns at once, /readyz tells when it is ready."""
+        self.probes.start(self.settings.timeouts.probe)
         for engine in self.local:
             await engine.start()
 
     async def close(self) -> None:
         """Free everything."""
+        await self.probes.close()
         for engine in self.engines:
             await engine.close()
         await self.client.close()
@@ -88,31 +97,41 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
     ca_file = str(settings.ca_file) if settings.ca_file else None
     client = Client(connect=timeouts.connect, idle=timeouts.idle, ca_file=ca_file)
     catalog = Catalog.load()
-    engines = [_engine(row, settings, client, catalog, clock) for row in _rows(settings)]
+    rows = _rows(settings)
+    engines = [_engine(row, settings, client, catalog, clock) for row in rows]
     by_name = {engine.name: engine for engine in engines}
     scopes = [_scope(engine) for engine in engines]
-    routes = Routes(catalog, scopes, _patterns(settings), settings.aliases)
+    patterns = _patterns(settings)
+    routes = Routes(catalog, scopes, patterns, settings.aliases)
     drain = Drain()
     metrics = telemetry.Metrics()
     metrics.active = lambda: drain.count
     paid = frozenset(engine.name for engine in engines if isinstance(engine, Cloud))
     calls = telemetry.CallLog(sys.stderr.buffer if settings.log_calls else None)
     meter = Meter(metrics, calls, catalog, clock, paid)
-    exchange = Exchange(routes, Attempts(by_name, clock), clock, meter.settle)
+    balance = Balance({row.name: row.kind for row in rows}, _shared(patterns))
+    attempts = Attempts(by_name, balance, clock)
+    states = States(balance, attempts, clock)
+    metrics.standing = lambda: [EngineGauges(s.name, s.state, s.running, s.outstanding_tokens) for s in states.all()]
+    probed = [e for e in engines if balance.standings[e.name].shares and isinstance(e, Http | Discovered | Ollama)]
+    exchange = Exchange(routes, attempts, clock, meter.settle)
     shelter = Shelter(_sizes(settings), drain)
     cloud = next((engine for engine in engines if isinstance(engine, Cloud)), None)
     doors = _doors(
         Chat(exchange, clock, keep_alive=timeouts.keep_alive),
         Listings(engines, routes, catalog),
         Passing(cloud, clock, meter.passed),
-        Operations(engines, drain, metrics, clock),
+        Operations(engines, balance, drain, metrics, clock),
         plain=all(isinstance(engine, Cloud) for engine in engines) and not settings.routes and not settings.aliases,
     )
+    admin = settings.admin_key.get_secret_value().strip() if settings.admin_key else ""
+    doors += _admin_doors(Admin(Keys([admin] if admin else []), states))
     hosts = frozenset(name.lower() for name in (*LOOPBACK_NAMES, settings.host, *settings.allowed_hosts))
     keys = Keys(key.get_secret_value() for key in settings.keys)
     front = Front(doors, keys, shelter, Cors(settings.cors_origins), hosts)
     local = [engine for engine in engines if isinstance(engine, Local)]
-    return App(front, engines, drain, client, meter, settings, local)
+    probes = Probes(probed, balance, attempts, clock)
+    return App(front, engines, drain, client, meter, probes, settings, local)
 
 
 def serve(settings: Settings, on_ready: Callable[[Started], None] | None = None) -> int:
@@ -169,6 +188,15 @@ def _doors(chat: Chat, listings: Listings, passing: Passing, operations: Operati
     for prefix in ("/compatible-mode", "/v1", "/api", "/api-task", "/compatible-api", "/apps"):
         doors.append(Door(f"{prefix}/{{rest:path}}", passing, ANY_METHOD))
     return doors
+
+
+def _admin_doors(admin: Admin) -> list[Door]:
+    """They need another key than the client's, which the door looks at itself."""
+    return [
+        Door("/admin/engines", admin.engines, ("GET",), needs_key=False),
+        Door("/admin/engines/{name}/drain", admin.drain, needs_key=False),
+        Door("/admin/engines/{name}/resume", admin.resume, needs_key=False),
+    ]
 
 
 def _rows(settings: Settings) -> list[EngineRow]:
@@ -242,12 +270,20 @@ def _scope(engine: Engine) -> Scope:
     return Scope(engine.name, engine.traits.any_model)
 
 
-def _patterns(settings: Settings) -> Mapping[str, Sequence[Target]]:
+def _patterns(settings: Settings) -> Mapping[str, Sequence[RoutePlace]]:
     """The configured routes: `name` or `name=MODEL` per engine; an empty model keeps the asked name."""
     return {
-        row.model: [Target(name, model) for name, _, model in (engine.partition("=") for engine in row.engines)]
-        for row in settings.routes
+        row.model: [
+            tuple(Target(name, model) for name, _, model in (engine.partition("=") for engine in place))
+            for place in row.places
+        ]
+        for row in (settings.routes if settings.engine is None else [])
     }
+
+
+def _shared(patterns: Mapping[str, Sequence[RoutePlace]]) -> set[str]:
+    """The engines that share the load of a route with others."""
+    return {target.engine for places in patterns.values() for place in places if len(place) > 1 for target in place}
 
 
 def _secret(value: SecretStr | None) -> Secret | None:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import ipaddress
 import tomllib
+from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -80,7 +81,34 @@ class RouteRow(_Strict):
     """One `[[routes]]` row: a model name or pattern and the engines to try, in order."""
 
     model: str = Field(description="A model name; * and ? are wildcards")
-    engines: list[str] = Field(min_length=1, description="Engine names, or name=MODEL to ask for another model there")
+    engines: list[str | list[str]] = Field(
+        min_length=1,
+        description="Engine names, or name=MODEL to ask for another model there; those of a list inside share the load",
+    )
+
+    @field_validator("engines", mode="before")
+    @classmethod
+    def _groups(cls, value: Any) -> Any:
+        _check_places(value)
+        return value
+
+    @property
+    def places(self) -> list[list[str]]:
+        """The places in their order, each with the engines that share it."""
+        return [place if isinstance(place, list) else [place] for place in self.engines]
+
+
+def _check_places(places: Any) -> None:
+    for place in cast("list[Any]", places) if isinstance(places, list) else []:
+        group = cast("list[Any]", place if isinstance(place, list) else [place])
+        if not group or not all(isinstance(name, str) for name in group):
+            raise _Mistake(
+                'write engine names, and a list of names for those that share a load: [["gpu-1", "gpu-2"], "cloud"]',
+                '请写引擎名，分担负载的几个引擎写成一个列表：[["gpu-1", "gpu-2"], "cloud"]',
+            )
+        names = [name.partition("=")[0] for name in group]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise _Mistake(f"{twice!r} is in one group twice", f"{twice!r} 在同一组里出现了两次")
 
 
 class TimeoutRow(_Strict):
@@ -96,6 +124,7 @@ class TimeoutRow(_Strict):
         None, ge=0, description="To keep the port open after SIGTERM, for load balancers; 0 on loopback, else 3"
     )
     body: float = Field(60.0, gt=0, description="For a request body to arrive")
+    probe: float = Field(5.0, gt=0, description="Between two looks at the health of an engine that shares its load")
 
 
 class LimitRow(_Strict):
@@ -118,6 +147,7 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
     home: Path = Field(Path("~/.qiao"), description="Folder for all state")
     keys: Annotated[list[SecretStr], NoDecode] = Field([], description="Client keys, separated by commas")
+    admin_key: SecretStr | None = Field(None, description="Key of the admin paths; without it they are off")
     cors_origins: Annotated[list[str], NoDecode] = Field(
         [], description="Web origins that browsers may call from, separated by commas, or *"
     )
@@ -213,6 +243,11 @@ class Settings(BaseSettings):
                 "set QIAO_KEYS, or stay on 127.0.0.1",
                 f"在 {self.host} 上监听而没有客户端密钥，任何人都能调用：请设置 QIAO_KEYS，或只用 127.0.0.1",
             )
+        if self.admin_key in self.keys:
+            raise _Mistake(
+                "admin_key: it is a client key too; take a key of its own",
+                "admin_key：它同时是客户端密钥，请另设一把",
+            )
         if self.engine == "http" and not self.engine_url:
             raise _Mistake(
                 "the http engine needs an address: set --engine-url or QIAO_ENGINE_URL",
@@ -224,7 +259,7 @@ class Settings(BaseSettings):
             )
         names = [row.name for row in self.engines]
         for route in self.routes:
-            for engine in route.engines:
+            for engine in chain.from_iterable(route.places):
                 if engine.partition("=")[0] not in names:
                     raise _Mistake(
                         f"routes: {route.model!r} names the engine {engine!r}, which is not in engines",

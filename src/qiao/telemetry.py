@@ -6,7 +6,8 @@ import logging
 import sys
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import BinaryIO, TextIO
 
@@ -16,6 +17,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+STATES = ("ready", "cooling", "unhealthy", "draining")
 LATENCY = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
@@ -50,6 +52,16 @@ class EngineCounts:
         self.duration = Timing()
 
 
+@dataclass(frozen=True, slots=True)
+class EngineGauges:
+    """How one engine stands at this moment."""
+
+    name: str
+    state: str
+    running: int
+    outstanding: int | None  # None where it is not counted
+
+
 class Metrics(Collector):
     """The Prometheus metrics, in a registry of their own. Labels come from closed sets: no model name of a caller.
 
@@ -61,6 +73,7 @@ class Metrics(Collector):
         self.passed: Counter[tuple[str, str]] = Counter()  # method, status
         self.engines: defaultdict[str, EngineCounts] = defaultdict(EngineCounts)
         self.active: Callable[[], int] = lambda: 0
+        self.standing: Callable[[], Sequence[EngineGauges]] = tuple
         self.refresh: Callable[[], None] = lambda: None  # counts what still waits
         self.registry = CollectorRegistry()
         self.registry.register(self)
@@ -88,6 +101,27 @@ class Metrics(Collector):
             passed.add_metric(labels, count)
         active = GaugeMetricFamily("qiao_active_requests", "Requests being answered.", self.active())
         yield from (calls, tokens, attempts, ttft, duration, active, passed)
+        yield from self._gauges()
+
+    def _gauges(self) -> Iterator[Metric]:
+        running = GaugeMetricFamily("qiao_engine_running", "Calls running on the engine.", labels=["engine"])
+        outstanding = GaugeMetricFamily(
+            "qiao_engine_outstanding_tokens",
+            "Estimated tokens of the calls running on an engine that shares its load.",
+            labels=["engine"],
+        )
+        state = GaugeMetricFamily(
+            "qiao_engine_state",
+            "1 for the state that the engine is in: ready, cooling, unhealthy or draining.",
+            labels=["engine", "state"],
+        )
+        for engine in self.standing():
+            running.add_metric([engine.name], engine.running)
+            if engine.outstanding is not None:
+                outstanding.add_metric([engine.name], engine.outstanding)
+            for name in STATES:
+                state.add_metric([engine.name, name], name == engine.state)
+        yield from (running, outstanding, state)
 
     def render(self) -> bytes:
         """The text that Prometheus reads."""

@@ -65,7 +65,6 @@ class Chat:
             if call.stream:
                 attendance.keep_alive(visit.keep_alive, self._keep_alive)
             relay = await self._exchange.answer(call)
-            await attendance.turn()
             await visit.relay(relay, attendance)
         if attendance.ended == "cut":
             await visit.cut(attendance.last)

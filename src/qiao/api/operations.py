@@ -10,6 +10,7 @@ from qiao.api.drain import Drain
 from qiao.api.visit import Visit
 from qiao.clock import Clock
 from qiao.engines.engine import Engine
+from qiao.exchange.balance import Balance
 from qiao.telemetry import Metrics
 
 READY, NOT_READY = 5.0, 0.3  # seconds that either answer of /readyz is believed
@@ -18,8 +19,11 @@ READY, NOT_READY = 5.0, 0.3  # seconds that either answer of /readyz is believed
 class Operations:
     """Answers without a key; nothing here tells more than health and counts."""
 
-    def __init__(self, engines: Sequence[Engine], drain: Drain, metrics: Metrics, clock: Clock) -> None:
+    def __init__(
+        self, engines: Sequence[Engine], balance: Balance, drain: Drain, metrics: Metrics, clock: Clock
+    ) -> None:
         self._engines = engines
+        self._standings = balance.standings
         self._clock = clock
         self._until = 0.0
         self._found: list[str] = []
@@ -54,6 +58,9 @@ class Operations:
     async def _asked(self) -> list[str]:
         reasons: list[str] = []
         for engine in self._engines:
+            if self._standings[engine.name].draining:
+                reasons.append(f"{engine.name}: drained for maintenance")
+                continue
             health = await engine.health()
             if health.ready:
                 return []

@@ -135,6 +135,7 @@ class Visit:
                 await self._stream(relay, stream, attendance)
         else:
             body = b"".join([piece async for piece in relay.stream()])
+            await attendance.turn()
             await self.answer(relay.opened.reply.status, relay.content_type, body, self._of(relay))
 
     async def begin(self, status: int, content_type: str, headers: HeaderList) -> None:

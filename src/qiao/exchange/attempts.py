@@ -8,7 +8,7 @@ error that may pass, and one more in the budget. Rules: reliability design, §5.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -17,8 +17,9 @@ from qiao.clock import Clock
 from qiao.engines.engine import Engine, Reply
 from qiao.errors import EngineBusy, EngineError, EngineUnavailable, QiaoError, Refused, StreamBroken
 from qiao.exchange import passages
+from qiao.exchange.balance import Balance, Ticket
 from qiao.exchange.cooldown import CoolDown
-from qiao.gate.routes import Route, Target
+from qiao.gate.routes import Place, Route, Target
 from qiao.wire import checks
 from qiao.wire.call import Call
 from qiao.wire.passage import Passage
@@ -41,13 +42,15 @@ class Opened:
     first: bytes
     ended: bool  # the first bytes are the whole answer
     attempts: int
+    ticket: Ticket  # to be ended with the answer
 
 
 class Attempts:
     """Tries engines; keeps what is known of each engine's health."""
 
-    def __init__(self, engines: Mapping[str, Engine], clock: Clock) -> None:
+    def __init__(self, engines: Mapping[str, Engine], balance: Balance, clock: Clock) -> None:
         self._engines = engines
+        self._balance = balance
         self._clock = clock
         self._cool_downs: dict[Target, CoolDown] = {}
 
@@ -55,7 +58,7 @@ class Attempts:
         """The first answer of the route's engines; the last error when there is none."""
         made = 0
         error: QiaoError = EngineUnavailable("No engine is configured for this model.")
-        plan = self._plan(route)
+        plan = self._plan(call, route)
         for target in plan:
             engine = self._engines[target.engine]
             cool_down = self._cool_down(target)
@@ -84,6 +87,7 @@ class Attempts:
         engine = self._engines[target.engine]
         asked = passages.outbound(call, route, target, engine)
         reply: Reply | None = None
+        ticket = self._balance.begin(target.engine, asked.hub)
         cool_down.begin()
         try:
             level = engine.traits.checks
@@ -97,26 +101,49 @@ class Attempts:
         except EngineError as error:
             if not engine.traits.rehearsal:
                 cool_down.failed(error)
-            _close(reply)
+            _close(reply, ticket)
             raise
         except BaseException:
             cool_down.abandoned()
-            _close(reply)
+            _close(reply, ticket)
             raise
         cool_down.succeeded()
         content_type = reply.content_type if asked.options is None else passage.content_type
-        return Opened(engine, reply, passage, content_type, first, ended, number)
+        return Opened(engine, reply, passage, content_type, first, ended, number, ticket)
 
-    def _plan(self, route: Route) -> list[Target]:
+    def _plan(self, call: Call, route: Route) -> list[Target]:
         """The targets that may be asked now; when all are cooling down, the one nearest to its end."""
-        ready = [target for target in route.targets if self._cool_down(target).ready]
+        standings = self._balance.standings
+        ready = [t for t in route.targets if not standings[t.engine].out and self._cool_down(t).ready]
         if ready or not route.targets:
-            return ready
-        nearest = min(route.targets, key=lambda target: self._cool_down(target).remaining)
+            return self._shared(call, route.groups, ready) if route.groups else ready
+        left = [target for target in route.targets if not standings[target.engine].draining]
+        if not left:
+            raise EngineUnavailable("The engines of this model are being drained for maintenance.", retry_after=5.0)
+        nearest = min(left, key=lambda target: self._cool_down(target).remaining)
         pacing = self._cool_down(nearest).not_before - self._clock.monotonic()
         if pacing > 0:
             raise EngineBusy("The engine asked for a pause.", retry_after=pacing)
         return [nearest]
+
+    def _shared(self, call: Call, groups: Sequence[Place], ready: list[Target]) -> list[Target]:
+        """The same in the order of the places, inside a group by its balance; each place after it keeps one attempt."""
+        places = [members for group in groups if (members := [target for target in group if target in ready])]
+        plan: list[Target] = []
+        for after, members in zip(reversed(range(len(places))), places, strict=True):
+            plan += self._balance.order(call, members)[: max(MOST_ATTEMPTS - after, 1)]
+        return plan
+
+    def cooling(self, engine: str) -> tuple[float, str]:
+        """Seconds until an engine may be asked again for all of its models, and the last failure; 0 when it may now."""
+        left = [(c.remaining, c.reason) for t, c in self._cool_downs.items() if t.engine == engine and not c.ready]
+        return max(left, default=(0.0, ""))
+
+    def recovered(self, engine: str) -> None:
+        """An engine that was out answers again: its cool-downs end with the next attempt, if that succeeds."""
+        for target, cool_down in self._cool_downs.items():
+            if target.engine == engine:
+                cool_down.half_open()
 
     def _cool_down(self, target: Target) -> CoolDown:
         known = self._cool_downs.get(target)
@@ -177,6 +204,7 @@ def _final(error: QiaoError) -> QiaoError:
     return error
 
 
-def _close(reply: Reply | None) -> None:
+def _close(reply: Reply | None, ticket: Ticket) -> None:
+    ticket.end()
     if reply is not None:
         reply.close()

@@ -24,6 +24,7 @@ class CoolDown:
         self._opened = 0  # times in a row that the breaker opened
         self._until = 0.0
         self._probing = False
+        self.reason = ""  # the last failure
         self.not_before = 0.0  # set by a 429: pacing, not failure
         self._retries: deque[float] = deque()
 
@@ -53,6 +54,7 @@ class CoolDown:
         """An attempt failed by the engine's fault."""
         now = self._clock.monotonic()
         self._probing = False
+        self.reason = f"{error.status} {error.code}"
         if isinstance(error, EngineBusy):
             self.not_before = now + min(error.retry_after or 0.0, 3600.0)
             return
@@ -70,6 +72,11 @@ class CoolDown:
     def abandoned(self) -> None:
         """An attempt ended without a verdict, such as a client that left."""
         self._probing = False
+
+    def half_open(self) -> None:
+        """The engine was seen to answer again: the next attempt may probe it at once."""
+        if self._until:
+            self._until = min(self._until, self._clock.monotonic())
 
     def may_retry(self) -> bool:
         """Take one retry from the budget, so that a dead engine gets at most 1.2 times its load."""

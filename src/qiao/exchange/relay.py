@@ -104,6 +104,7 @@ class Relay:
         if self._outcome == "gone" and opened.passage.finished:
             self._outcome = "complete"  # the client left after the last byte of the answer
         opened.reply.close()
+        opened.ticket.end()
         self._settle(
             Settlement(
                 call=self._call,

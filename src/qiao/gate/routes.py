@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from qiao.errors import UnknownModel
 from qiao.gate.catalog import Catalog
@@ -21,12 +22,16 @@ class Target:
     model: str
 
 
+Place = tuple[Target, ...]  # a place in the order of a route; several engines there share the load
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """Where a model name goes: its catalogue row and the engines to try in order."""
 
     model: Model
     targets: tuple[Target, ...]
+    groups: tuple[Place, ...] = ()  # the same targets by their places, where several share one
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,7 @@ class Routes:
         self,
         catalog: Catalog,
         scopes: Sequence[Scope],
-        patterns: Mapping[str, Sequence[Target]] | None = None,
+        patterns: Mapping[str, Sequence[Place]] | None = None,
         aliases: Mapping[str, str] | None = None,
     ) -> None:
         self._catalog = catalog
@@ -72,9 +77,11 @@ class Routes:
     def _resolve(self, asked: str) -> Route:
         name = self._aliases.get(asked, asked)
         model = self._catalog.find(name.partition("!")[0])  # what follows a "!" rehearses a fault
-        for pattern, targets in self._patterns.items():
+        for pattern, places in self._patterns.items():
             if fnmatch.fnmatchcase(name, pattern):
-                return Route(model, tuple(Target(t.engine, t.model or name) for t in targets))
+                named = tuple(tuple(Target(t.engine, t.model or name) for t in place) for place in places)
+                shared = any(len(place) > 1 for place in named)
+                return Route(model, tuple(chain.from_iterable(named)), named if shared else ())
         targets = tuple(Target(scope.engine, name) for scope in self._scopes if self._serves(scope, model, name))
         if not targets:
             raise UnknownModel(param=asked)

@@ -78,6 +78,11 @@ class Document:
         except UNREADABLE as error:
             raise InvalidParameter(f"{error}: {name}", param=name) from error
 
+    @property
+    def size(self) -> int:
+        """The bytes of all values."""
+        return sum(map(len, self._fields.values()))
+
     def raw(self, name: str) -> bytes | None:
         """The field's exact bytes."""
         raw = self._fields.get(name)
