@@ -110,7 +110,9 @@ class Engine:
 
 
 @contextlib.asynccontextmanager
-async def scripted(*scripts: Script, tls: ssl.SSLContext | None = None, owner: str = "test") -> AsyncIterator[Engine]:
+async def scripted(
+    *scripts: Script, tls: ssl.SSLContext | None = None, owner: str = "test", port: int = 0
+) -> AsyncIterator[Engine]:
     """Run a scripted engine. GET /models says that it has one model of this owner, without using a script up."""
     left = list(scripts)
     engine = Engine("")
@@ -131,7 +133,7 @@ async def scripted(*scripts: Script, tls: ssl.SSLContext | None = None, owner: s
                 await script(asked)
         writer.close()
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.start_server(connected, "127.0.0.1", port, ssl=tls)
     engine.url = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield engine

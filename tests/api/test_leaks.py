@@ -26,7 +26,8 @@ from tests.stage import ANSWER, CALL, HELLO, ROLE, USAGE, WHOLE, Asked, Bridge, 
 
 pytestmark = pytest.mark.anyio
 CLOUD, CLIENT, ENGINE, PROMPT = "sk-canary-cloud", "sk-canary-client", "sk-canary-engine", "canary-prompt"
-CANARIES = (CLOUD, CLIENT, ENGINE, PROMPT)
+ADMIN = "sk-canary-admin"
+CANARIES = (CLOUD, CLIENT, ENGINE, PROMPT, ADMIN)
 CHAT = "/v1/chat/completions"
 ASKED = CALL | {"messages": [{"role": "user", "content": PROMPT}], "user": PROMPT}
 NATIVE: dict[str, Any] = {"model": "qwen-plus", "input": {"prompt": PROMPT}}
@@ -75,7 +76,7 @@ async def test_no_log_no_metric_and_no_answer_holds_a_secret_or_a_prompt(
             {"name": "cloud", "kind": "cloud", "key": CLOUD, "url": engine.url},
             {"name": "http", "kind": "http", "key": ENGINE, "url": engine.url},
         ]
-        async with bridge(engines=rows, keys=CLIENT, log_calls=True, log_level="debug") as server:
+        async with bridge(engines=rows, keys=CLIENT, admin_key=ADMIN, log_calls=True, log_level="debug") as server:
             answers = [
                 await server.ask(path, body, authorization=f"Bearer {key}", **headers)
                 for path, body in ((CHAT, ASKED), (CHAT, ASKED | {"stream": True}), (TEXT, NATIVE), (CHAT, b"{"))
@@ -86,6 +87,11 @@ async def test_no_log_no_metric_and_no_answer_holds_a_secret_or_a_prompt(
                     await server.ask(f"/v1/files?x={PROMPT}", method="GET", authorization=f"Bearer {CLIENT}")
                 )
             answers += [await server.ask(path, method="GET") for path in ("/healthz", "/readyz", "/metrics")]
+            answers += [
+                await server.ask(path, method=method, authorization=f"Bearer {key}")
+                for method, path in (("GET", "/admin/engines"), ("POST", f"/admin/engines/{PROMPT}/drain"))
+                for key in (ADMIN, CLIENT, f"{ADMIN}-not")
+            ]
             for answer in answers:
                 assert canaries(answer.body) == []
                 assert canaries(json.dumps(answer.headers)) == []
@@ -134,6 +140,7 @@ def test_settings_that_are_wrong_do_not_print_what_is_right(tmp_path: Path) -> N
     file = tmp_path / "qiao.toml"
     for text in (
         f'keys = ["{CLIENT}"]\napi_key = "{CLOUD}"\nport = "x"\n',
+        f'keys = ["{ADMIN}"]\nadmin_key = "{ADMIN}"\n',
         f'api_key = ["{CLOUD}"]\n',
         f'api_key = "{CLOUD}\n',
         f'[[engines]]\nname = "a"\nkind = "http"\nkey = "{ENGINE}"\n',

@@ -7,7 +7,7 @@ the first that has room is taken (consistent hashing with bounded loads, Mirrokn
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -17,13 +17,13 @@ from qiao.wire import tokens
 from qiao.wire.call import Call
 from qiao.wire.document import Document
 
-OVER, SLACK = 1.25, 8192  # an engine has room up to so many times the average, and so many tokens more
+OVER, SLACK = 1.25, 4096  # an engine has room up to so many times the average, and so many tokens more
 EXPECTED = 1024  # output tokens of a call, or its max_tokens if that is less: a limit tells the most, not what comes
 MOST_INPUT = 65_536  # estimated input tokens of one call: pictures in Base64 are many bytes and few tokens
-# What is read of the beginning: bytes of the tools, bytes up to the first user message, characters of that message.
+# Bytes read of the beginning: of the tools, of the messages, and of the first user message behind its role.
 # Conversations about one long document differ behind it, and belong where the document is cached.
 TOOLS, PREAMBLE, FIRST = 4096, 32_768, 4096
-_values = json.JSONDecoder()
+_user = re.compile(rb'"role"\s*:\s*"user"\s*')
 
 
 @dataclass(slots=True)
@@ -99,27 +99,19 @@ def weight(hub: Document) -> int:
 
 
 def beginning(call: Call) -> bytes:
-    """A digest of what all turns of a conversation share: the model, the tools, and all to the first user message."""
+    """A digest of what all turns of a conversation share: the model, the tools, and all to the first user message.
+
+    Nothing is decoded: a quote inside of a string is escaped, so that what looks like a role is one.
+    """
     document = call.document
-    messages = document.raw("input" if call.protocol == "dashscope" else "messages") or b""
-    text = messages[:PREAMBLE].decode(errors="ignore")
+    text = (document.raw("input" if call.protocol == "dashscope" else "messages") or b"")[:PREAMBLE]
+    if found := _user.search(text):
+        end = found.end()
+        if text[end : end + 1] == b",":  # its content follows
+            later = text.find(b'"role"', end)
+            end = min(end + FIRST, later if later > 0 else len(text))
+        text = text[:end].rstrip(b"[]{}, \t\r\n")  # the last message of a call ends like one in the middle
     digest = blake2b(call.model.encode(), digest_size=16)
     digest.update((document.raw("tools") or b"")[:TOOLS])
-    digest.update(text[: _end_of_first(text)].encode())
+    digest.update(text)
     return digest.digest()
-
-
-def _end_of_first(text: str) -> int:
-    """Where the first user message ends, or the part of it that is read; the end of the text where there is none."""
-    at = text.find("[") + 1
-    while at:
-        try:
-            message, end = _values.raw_decode(text, at)
-        except ValueError:
-            return at + FIRST  # cut inside of this message
-        if not isinstance(message, dict):
-            break
-        if message.get("role") == "user":
-            return min(end, at + FIRST)
-        at = text.find("{", end)
-    return len(text)

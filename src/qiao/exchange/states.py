@@ -13,17 +13,17 @@ from qiao.exchange.balance import Balance, Standing
 Name = Literal["ready", "cooling", "unhealthy", "draining"]
 
 
-class State(msgspec.Struct, omit_defaults=True):
+class State(msgspec.Struct, frozen=True):
     """One engine as the admin doors tell it."""
 
     name: str
     kind: str
     state: Name
     running: int  # calls
-    outstanding_tokens: int | None = None  # of an engine in a group
-    reason: str = ""
-    cool_down_s: float = 0.0  # seconds until it may be asked again
-    looked_s: float | None = None  # seconds since its health was looked at
+    outstanding_tokens: int | None  # None for an engine in no group
+    reason: str
+    cool_down_s: float  # seconds until it may be asked again
+    looked_s: float | None  # seconds since its health was looked at; None for one that is not
 
 
 class States:
