@@ -192,3 +192,27 @@ def test_the_report_speaks_chinese(qiao: Run) -> None:
     ended = qiao("doctor", "--port", "0", "--lang", "zh")
     assert "✗ 密钥: 没有设置 DASHSCOPE_API_KEY" in ended.stdout
     assert "有 1 个问题。" in ended.stdout
+
+
+def test_each_engine_of_a_configuration_is_asked_and_its_models_are_compared_with_the_routes(
+    qiao: Run, stub: Stub, tmp_path: Path
+) -> None:
+    stub.answers["/v1/models"] = whole(MODELS)
+    (tmp_path / "qiao.toml").write_text(
+        f"""
+        engines = [
+            {{name = "gpu-1", kind = "vllm", url = "{stub.url}", key = "sk-engine"}},
+            {{name = "gpu-2", kind = "sglang", url = "http://127.0.0.1:1"}},
+            {{name = "gpu-3", kind = "http"}},
+        ]
+        routes = [{{model = "qwen-*", engines = [["gpu-1=qwen-max", "gpu-2=qwen-max"], "gpu-1=qwen3-30b"]}}]
+        """
+    )
+    ended = qiao("doctor", "--port", "0")
+    assert ended.returncode == 1
+    assert f"✓ Engine: gpu-1: {stub.url}/v1 answers; models: qwen-plus, qwen-max" in ended.stdout
+    assert "✗ Engine: gpu-2: No connection to 127.0.0.1:1" in ended.stdout
+    assert "✗ Engine: gpu-3: no address" in ended.stdout
+    assert "✗ Engine: gpu-1: the engine has no model qwen3-30b" in ended.stdout
+    assert ended.stdout.count("✗ Engine") == 3
+    assert stub.requests[-1].key == "Bearer sk-engine"

@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,10 @@ def all_checks(config: Path | None, overrides: dict[str, Any], models: Sequence[
     else:
         yield nothing("network", say("doctor.network_unused"))
     if facts.engine_url:
-        answer, listed = check_engine(facts)
+        answer, listed = check_engine(facts.engine_url, facts.engine_key)
         yield answer
+    if facts.engine == "rows":
+        yield from check_rows(settings)
     yield from (check_model(name, listed) for name in models)
     yield check_weights(facts)
     yield check_port(facts.host, facts.port)
@@ -184,15 +187,38 @@ def check_elsewhere(key: str, roots: Mapping[str, str]) -> Finding:
     return wrong("cloud", say("doctor.wrong_key"), say("doctor.wrong_key_fix"))
 
 
-def check_engine(facts: Facts) -> tuple[Finding, list[str] | None]:
-    """Whether the http engine answers."""
-    url = (facts.engine_url or "").rstrip("/")
+def check_engine(url: str, key: str | None, said: str = "") -> tuple[Finding, list[str] | None]:
+    """Whether an http engine answers, and its models; `said` comes before what is found."""
+    url = url.rstrip("/")
     base = url if url.count("/") > 2 else f"{url}/v1"
     try:
-        names = [row["id"] for row in remote.models(Place(base, "other", facts.engine_key), wait=8.0)]
+        names = [row["id"] for row in remote.models(Place(base, "other", key), wait=8.0)]
     except Trouble as trouble:
-        return wrong("engine", trouble.sentence, say("doctor.engine_fix")), None
-    return well("engine", say("doctor.engine_well", url=base, names=", ".join(names[:5]))), names
+        return wrong("engine", said + trouble.sentence, say("doctor.row_fix" if said else "doctor.engine_fix")), None
+    return well("engine", said + say("doctor.engine_well", url=base, names=", ".join(names[:5]))), names
+
+
+def check_rows(settings: Settings) -> Iterator[Finding]:
+    """Whether each http engine of the configuration answers, and has the models that the routes ask it for."""
+    listed: dict[str, list[str]] = {}
+    for row in settings.engines:
+        if row.kind in {"cloud", "local", "simulator"}:
+            continue
+        if not (url := row.url or settings.engine_url):
+            yield wrong("engine", say("doctor.row_no_url", name=row.name), say("doctor.row_fix"))
+            continue
+        key = row.key or settings.engine_key
+        answer, names = check_engine(url, key.get_secret_value() if key else None, f"{row.name}: ")
+        yield answer
+        listed |= {} if names is None else {row.name: names}
+    for route in settings.routes:
+        for engine in chain.from_iterable(route.places):
+            name, _, model = engine.partition("=")
+            model = model or route.model
+            known = listed.get(name)
+            if known is not None and not set("*?[") & set(model) and not {model, f"{model}:latest"} & set(known):
+                said = say("doctor.row_lacks", name=name, model=model, names=", ".join(known[:5]))
+                yield wrong("engine", said, say("doctor.row_lacks_fix", name=name))
 
 
 def check_model(name: str, listed: list[str] | None) -> Finding:

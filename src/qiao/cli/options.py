@@ -68,6 +68,17 @@ class Models(Where):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Engines:
+    """Of the engines of a server."""
+
+    action: Annotated[Literal["drain", "resume"] | None, Argument(metavar="drain|resume")] = None
+    name: Annotated[str | None, Argument(metavar="NAME")] = None
+    url: Annotated[str | None, Option("--url", metavar="URL")] = None
+    key: Annotated[str | None, Option("--key", metavar="KEY")] = None
+    json: Annotated[bool, Option("--json")] = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Doctor:
     """Of the checks."""
 
@@ -99,6 +110,7 @@ COMMANDS: dict[str, type[Any]] = {
     "chat": Chat,
     "ask": Ask,
     "models": Models,
+    "engines": Engines,
     "doctor": Doctor,
     "simulate": Simulate,
 }

@@ -49,6 +49,14 @@ def find(where: Where) -> Place:
     raise Trouble(say("place.no_key" if where.region else "place.nothing"))
 
 
+def server(url: str | None) -> str:
+    """The root address of a Qiao: the given one, QIAO_URL, or the one that runs here; else Trouble."""
+    found = url or os.environ.get("QIAO_URL") or running()
+    if found is None or is_cloud(found):
+        raise Trouble(say("place.no_server"))
+    return _at(found, Where()).base.removesuffix(DOOR)
+
+
 def running() -> str | None:
     """The address of a Qiao on this machine (QIAO_PORT, else 8000), or None."""
     from qiao.cli.remote import is_qiao

@@ -100,11 +100,18 @@ def chat(place: Place, body: dict[str, Any]) -> Answer:
 
 def models(place: Place, wait: float = 30.0) -> list[dict[str, Any]]:
     """The rows of GET models."""
-    answer = _open(place, "GET", "/models", None, wait)
     try:
-        listing = json.loads(answer.body())
-        return [row for row in listing["data"] if isinstance(row["id"], str)]
-    except (ValueError, KeyError, TypeError) as error:
+        return [row for row in told(place, "GET", "/models", wait)["data"] if isinstance(row["id"], str)]
+    except (KeyError, TypeError) as error:
+        raise Trouble(say("refusal.not_api")) from error
+
+
+def told(place: Place, method: str, path: str, wait: float = 30.0) -> Any:
+    """What a path without a body answers, from JSON."""
+    answer = _open(place, method, path, None, wait)
+    try:
+        return json.loads(answer.body())
+    except ValueError as error:
         raise Trouble(say("refusal.not_api")) from error
     finally:
         answer.close()
