@@ -29,7 +29,8 @@ RUNS = (*SHELL, "python", "toml", "json")
 LINK = re.compile(r"(?<!\!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)|(?:src|srcset|href)=\"([^\"]+)\"")
 # Clients have a suite of their own; reference pages are generated.
 WRITTEN = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", DOCS / "index.md"]
-WRITTEN += [page for page in sorted((DOCS / "guides").glob("*.md")) if not page.name.endswith(".zh-CN.md")]
+for folder in ("guides", "operate"):
+    WRITTEN += [page for page in sorted((DOCS / folder).glob("*.md")) if not page.name.endswith(".zh-CN.md")]
 ALL = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
 TWINS = [page for page in WRITTEN if page.name != "CONTRIBUTING.md"]
 PAGES = reference.pages()
