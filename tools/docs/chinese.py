@@ -20,6 +20,8 @@ TEXT = {
     "Port to listen on; 0 takes a free one": "监听端口；0 表示自动选择空闲端口",
     "Folder for all state": "存放全部状态的目录",
     "Client keys, separated by commas": "客户端密钥，用逗号分隔",
+    "Key of the admin paths; without it they are off": "管理路径的密钥；不设则管理路径关闭",
+    "Between two looks at the health of an engine that shares its load": "对分担负载的引擎两次健康检查之间",
     "Web origins that browsers may call from, separated by commas, or *": "允许浏览器调用的网站来源，逗号分隔，或 *",
     "Further Host names to answer to, separated by commas": "除本机外还接受的 Host 名称，用逗号分隔",
     "What answers; without it the cloud if there is a key, else the local model": (
@@ -75,8 +77,8 @@ TEXT = {
         "`[[routes]]`：每条路由一张表，取第一条匹配的。"
     ),
     "A model name; * and ? are wildcards": "模型名，可用通配符 * 和 ?",
-    "Engine names, or name=MODEL to ask for another model there": (
-        "按顺序尝试的引擎名；写成 name=MODEL 则向该引擎请求另一个模型"
+    "Engine names, or name=MODEL to ask for another model there; those of a list inside share the load": (
+        "按顺序尝试的引擎名；写成 name=MODEL 则向该引擎请求另一个模型；里层列表中的引擎分担负载"
     ),
     "Regions": "地域",
     "A key is valid in one region. With a workspace its own host is used instead of the shared one.": (
@@ -109,6 +111,12 @@ TEXT = {
     "200 when a question can be answered: some engine is ready and the server is not stopping.": (
         "能够回答时返回 200：至少一个引擎就绪，且服务没有在停止。"
     ),
+    "admin": "管理密钥",
+    "The engines: state, what runs on them, cool-down, last look.": "各引擎的状态、在进行的调用、冷却和最近一次检查。",
+    "Take an engine out: new calls go elsewhere, those that run end as they would.": (
+        "停用一个引擎：新的调用去别处，在进行的照常完成。"
+    ),
+    "Take it in again.": "恢复使用。",
     "The Prometheus text.": "Prometheus 指标文本。",
     "Relayed to the cloud": "转发到云端",
     "These go byte for byte to the first cloud engine, under its key; `/v1/…` stands for `/compatible-mode/v1/…`. "
@@ -154,6 +162,13 @@ TEXT = {
     "Time to first byte.": "首字节耗时。",
     "Time to last byte.": "末字节耗时。",
     "Requests being answered.": "正在回答的请求数。",
+    "Calls running on the engine.": "引擎上正在进行的调用数。",
+    "Estimated tokens of the calls running on an engine that shares its load.": (
+        "分担负载的引擎上正在进行的调用的 token 估算数。"
+    ),
+    "1 for the state that the engine is in: ready, cooling, unhealthy or draining.": (
+        "引擎所处的状态为 1：ready 就绪、cooling 冷却、unhealthy 不健康、draining 停用。"
+    ),
     "Requests passed on to the cloud as they are.": "原样转发给云端的请求数。",
     "Outcomes": "调用结局",
     "Outcome": "结局",

@@ -111,4 +111,5 @@ def _doors() -> list[Door]:
 def _row(door: Door, say: Say) -> list[str]:
     about = re.sub(r" \(reference §[^)]*\)", "", (door.handler.__doc__ or "").splitlines()[0])
     path = door.path.replace(":path", "")
-    return [f"`{path}`", " ".join(door.methods), say("yes" if door.needs_key else "no"), say(about)]
+    key = "yes" if door.needs_key else "admin" if path.startswith("/admin/") else "no"
+    return [f"`{path}`", " ".join(door.methods), say(key), say(about)]
