@@ -3,9 +3,13 @@
 import asyncio
 import json
 import socket
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from qiao import app
+from qiao.config import Settings
 from tests.stage import ANSWER, CALL, DONE, FINISH, HELLO, ROLE, USAGE, Asked, Bridge, bridge, scripted
 
 pytestmark = pytest.mark.anyio
@@ -146,3 +150,40 @@ async def test_concurrent_streams_do_not_mix() -> None:
         for number, answer in enumerate(await asyncio.gather(*asks)):
             assert answer.body.count(f'mark{number}"'.encode()) == 20
             assert answer.body.count(b"mark") == 20
+
+
+async def test_a_client_that_leaves_while_a_comment_is_on_its_way_leaves_nothing_running() -> None:
+    async def late(asked: Asked) -> None:
+        await asyncio.sleep(0.2)
+        await asked.events()
+        await asked.gone()
+
+    async with scripted(late) as engine:
+        rows = [{"name": "gpu", "kind": "openai", "url": engine.url}]
+        built = app.build(Settings.load(None, {"engines": rows, "timeouts": {"keep_alive": 0.05}, "log_calls": False}))
+        body = json.dumps(CALL | {"stream": True}).encode()
+        leave: list[Callable[[], None]] = []
+        stuck = asyncio.Event()
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.body":
+                stuck.set()
+                await asyncio.Event().wait()
+
+        headers = [(b"host", b"localhost"), (b"content-length", b"%d" % len(body))]
+        scope = {
+            "type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": headers, "query_string": b"",
+            "server": ("127.0.0.1", 80), "extensions": {"qiao.disconnect": leave.append},
+        }  # fmt: skip
+        call = asyncio.create_task(built.front(scope, receive, send))
+        await stuck.wait()
+        await asyncio.sleep(0.5)
+        standing = vars(built.probes)["_balance"].standings["gpu"]
+        assert standing.running == 1
+        leave[0]()
+        await call
+        assert standing.running == 0
+        await built.close()

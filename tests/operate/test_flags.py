@@ -6,7 +6,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ def faults(words: list[str]) -> list[str]:
     rest = words[len(program["command"]) :]
     named = [*variables, *(word for word in rest if word.startswith("-"))]
     wrong = [f"{program['command'][0]} has no {name}" for name in named if name not in program["flags"]]
-    for flag, value in zip(rest, rest[1:], strict=False):
+    for flag, value in pairwise(rest):
         known = program.get("values", {}).get(flag)
         if known is not None and value not in known:
             wrong.append(f"{flag} has no value {value}")
