@@ -243,7 +243,8 @@ class Settings(BaseSettings):
                 "set QIAO_KEYS, or stay on 127.0.0.1",
                 f"在 {self.host} 上监听而没有客户端密钥，任何人都能调用：请设置 QIAO_KEYS，或只用 127.0.0.1",
             )
-        if self.admin_key in self.keys:
+        admin = self.admin_key.get_secret_value().strip() if self.admin_key else ""
+        if admin and any(admin == key.get_secret_value().strip() for key in self.keys):
             raise _Mistake(
                 "admin_key: it is a client key too; take a key of its own",
                 "admin_key：它同时是客户端密钥，请另设一把",

@@ -15,6 +15,7 @@ from qiao.exchange.balance import Balance
 from qiao.exchange.cooldown import CoolDown
 from qiao.exchange.probes import Probes
 from qiao.exchange.states import States
+from qiao.wire.document import Document
 from tests.exchange.test_cooldown import HandClock
 from tests.stage import Asked, scripted
 
@@ -56,6 +57,10 @@ async def test_two_looks_without_an_answer_take_an_engine_out_and_the_first_answ
         await up.aclose()
         await clock.step()
         assert states.all()[0].state == "ready", "one look may fail"
+        balance.begin("gpu", Document.build()).answered()
+        await clock.step()
+        await clock.step()
+        assert states.all()[0].state == "ready", "one that answers calls is alive"
         await clock.step()
         assert (states.all()[0].state, states.all()[0].reason) == ("unhealthy", "gpu: no answer from the engine")
     async with scripted(Asked.whole, port=url.port):

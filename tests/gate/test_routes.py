@@ -68,7 +68,7 @@ def test_routes_are_read_or_refused_in_one_sentence(engines: Any) -> None:
 
 
 def test_an_admin_key_is_no_client_key(tmp_path: Path) -> None:
-    (tmp_path / "qiao.toml").write_text('keys = ["sk-1", "sk-2"]\nadmin_key = "sk-2"\n')
+    (tmp_path / "qiao.toml").write_text('keys = ["sk-1", "sk-2"]\nadmin_key = "sk-2 "\n')
     with pytest.raises(ConfigError, match="client key too") as caught:
         Settings.load(tmp_path / "qiao.toml")
     assert "客户端密钥" in caught.value.chinese

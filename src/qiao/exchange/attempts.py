@@ -108,6 +108,7 @@ class Attempts:
             _close(reply, ticket)
             raise
         cool_down.succeeded()
+        ticket.answered()
         content_type = reply.content_type if asked.options is None else passage.content_type
         return Opened(engine, reply, passage, content_type, first, ended, number, ticket)
 
@@ -120,7 +121,7 @@ class Attempts:
         left = [target for target in route.targets if not standings[target.engine].draining]
         if not left:
             raise EngineUnavailable("The engines of this model are being drained for maintenance.", retry_after=5.0)
-        nearest = min(left, key=lambda target: self._cool_down(target).remaining)
+        nearest = min(left, key=lambda t: (standings[t.engine].unhealthy, self._cool_down(t).remaining))
         pacing = self._cool_down(nearest).not_before - self._clock.monotonic()
         if pacing > 0:
             raise EngineBusy("The engine asked for a pause.", retry_after=pacing)

@@ -35,6 +35,7 @@ class Standing:
     shares: bool = False  # it is in a group
     running: int = 0  # attempts and answers not yet ended
     outstanding: int = 0  # their input and output in tokens, estimated; of engines that share
+    answers: int = 0  # attempts that brought an answer
     draining: bool = False
     unhealthy: str = ""  # why, as its last looks found
     looked: float | None = None  # seconds, monotonic
@@ -55,6 +56,11 @@ class Ticket:
         standing.outstanding += weight
         self._standing: Standing | None = standing
         self._weight = weight
+
+    def answered(self) -> None:
+        """The attempt has brought an answer, which goes on until the end."""
+        if self._standing is not None:
+            self._standing.answers += 1
 
     def end(self) -> None:
         """Give it back."""

@@ -40,17 +40,19 @@ class Probes:
 
     async def _watch(self, engine: Engine, every: float) -> None:
         standing = self._balance.standings[engine.name]
-        failed = 0
+        answers, failed = standing.answers, 0
         while True:
             health = await engine.health()
             standing.looked = self._clock.monotonic()
-            failed = 0 if health.ready else failed + 1
+            # One that is busy may be late with its health, and brings answers all the same.
+            failed = 0 if health.ready or standing.answers > answers else failed + 1
+            answers = standing.answers
             if failed >= FAILED and not standing.unhealthy:
                 standing.unhealthy = health.reason
                 log.warning("engine_unhealthy", engine=engine.name, reason=health.reason)
             elif standing.unhealthy and not failed:
                 standing.unhealthy = ""
                 self._attempts.recovered(engine.name)
-                log.warning("engine_healthy", engine=engine.name)
+                log.info("engine_healthy", engine=engine.name)
             # Apart from each other, so that many engines are not asked at once.
             await self._clock.sleep(every * random.uniform(0.8, 1.2))  # noqa: S311 - spread, no secret
