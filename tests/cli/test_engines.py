@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cli.conftest import COMMAND, Run
-from tests.cli.stub import Stub, refusal
+from tests.cli.stub import Stub, refusal, whole
 
 CONFIG = """
 admin_key = "sk-admin"
@@ -86,3 +86,6 @@ def test_without_a_server_the_admin_key_goes_nowhere(qiao: Run, stub: Stub) -> N
 def test_another_server_is_told_from_qiao(qiao: Run, stub: Stub) -> None:
     stub.answers["/admin/engines"] = refusal(500, "oops")
     assert "The server failed (500)" in qiao("engines", "--url", stub.url, "--key", "k").stderr
+    for odd in ({}, [], {"engines": [{}]}, {"engines": 5}):
+        stub.answers["/admin/engines"] = whole(odd)
+        assert "is not the Qwen API" in qiao("engines", "--url", stub.url, "--key", "k").stderr

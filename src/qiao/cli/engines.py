@@ -14,29 +14,26 @@ from qiao.cli.text import clean, say
 from qiao.cli.trouble import Trouble
 
 _REFUSED = {401: "engines.wrong_key", 403: "engines.off", 404: "engines.unknown"}
+_DONE = {"drain": "engines.drained", "resume": "engines.resumed"}
 _COLUMNS = ("name", "kind", "state", "running", "tokens", "reason")
 
 
 def run(options: Engines) -> int:
     """Print the engines, or drain or resume one."""
+    if options.action is not None and options.name is None:
+        raise Trouble(say("engines.which", action=options.action), 2)
     if options.action is None:
         found = _ask(options, "GET", "/admin/engines")
-        rows: list[dict[str, Any]] = found["engines"]
-        print(json.dumps(found, ensure_ascii=False, indent=2) if options.json else _table(rows))
-        return 0
-    if options.name is None:
-        raise Trouble(say("engines.which", action=options.action), 2)
-    state = _ask(options, "POST", f"/admin/engines/{quote(options.name, safe='')}/{options.action}")
-    if options.json:
-        print(json.dumps(state, ensure_ascii=False, indent=2))
     else:
-        print(
-            say(
-                "engines.drained" if options.action == "drain" else "engines.resumed",
-                name=state["name"],
-                running=state["running"],
-            )
-        )
+        found = _ask(options, "POST", f"/admin/engines/{quote(options.name or '', safe='')}/{options.action}")
+    if options.json:
+        print(json.dumps(found, ensure_ascii=False, indent=2))
+        return 0
+    try:
+        done = _DONE.get(options.action or "")
+        print(say(done, name=found["name"], running=found["running"]) if done else _table(found["engines"]))
+    except (KeyError, TypeError) as error:
+        raise Trouble(say("refusal.not_api")) from error
     return 0
 
 
