@@ -156,6 +156,10 @@ async def test_every_response_header_is_in_the_reference() -> None:
         stage.bridge(engine="cloud", api_key="sk-1", cloud_url=cloud.url) as bridge,
     ):
         seen |= (await bridge.chat()).headers.keys()
+    rows = [{"name": "own", "kind": "simulator"}]
+    routes = [{"model": "*", "engines": ["own"], "history": {"rounds": 1}}]
+    async with stage.bridge(engines=rows, routes=routes) as bridge:
+        seen |= (await bridge.chat(messages=[{"role": "user", "content": "x"}] * 2)).headers.keys()
     assert seen - plain == set(doors.RESPONSE)
 
 

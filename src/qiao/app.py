@@ -39,6 +39,7 @@ from qiao.exchange.exchange import Exchange
 from qiao.exchange.meter import Meter
 from qiao.gate.billing import Billing
 from qiao.gate.catalog import Catalog
+from qiao.gate.history import Keep
 from qiao.gate.keys import Keys
 from qiao.gate.prices import PriceBook
 from qiao.gate.routes import Routes, Scope, Target
@@ -94,7 +95,8 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
     by_name = {engine.name: engine for engine in engines}
     scopes = [_scope(engine) for engine in engines]
     billing = _billing(settings, catalog, clock)
-    routes = Routes(catalog, scopes, _patterns(settings), settings.aliases)
+    keeps = {row.model: Keep(row.history.rounds, row.history.tokens) for row in settings.routes if row.history}
+    routes = Routes(catalog, scopes, _patterns(settings), settings.aliases, keeps)
     drain = Drain()
     metrics = telemetry.Metrics()
     metrics.active = lambda: drain.count

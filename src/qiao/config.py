@@ -77,11 +77,21 @@ class EngineRow(_Strict):
     context: int | None = Field(None, ge=256, description="Context length of a local or Ollama engine in tokens")
 
 
+class HistoryRow(_Strict):
+    """What of a long conversation a route sends on."""
+
+    rounds: int | None = Field(None, ge=1, description="The last rounds: a question and what followed it")
+    tokens: int | None = Field(None, ge=1, description="What fits so many tokens, newest first")
+
+
 class RouteRow(_Strict):
     """One `[[routes]]` row: a model name or pattern and the engines to try, in order."""
 
     model: str = Field(description="A model name; * and ? are wildcards")
     engines: list[str] = Field(min_length=1, description="Engine names, or name=MODEL to ask for another model there")
+    history: HistoryRow | None = Field(
+        None, description="What of a long conversation is sent on: rounds, tokens, or both; all of it if left out"
+    )
 
 
 class TimeoutRow(_Strict):

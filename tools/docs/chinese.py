@@ -44,6 +44,16 @@ TEXT = {
     "Further names for models": "模型的别名",
     "Time limits in seconds": "时间限制（秒）",
     "Size limits": "大小限制",
+    "History": "对话历史",
+    "`history` of a route.": "路由的 `history`。",
+    "The last rounds: a question and what followed it": "最近几轮：一个问题及其后的内容",
+    "What fits so many tokens, newest first": "从最新的开始，放得进这么多 token 的内容",
+    "What of a long conversation is sent on: rounds, tokens, or both; all of it if left out": (
+        "长对话发送哪些内容：轮数 rounds、token 数 tokens 或两者；不写则全部发送"
+    ),
+    "How many messages of the conversation were not sent on, where its route has `history`.": (
+        "对话中有多少条消息没有发送（路由设置了 `history` 时）。"
+    ),
     "Prices of your own": "自定价格",
     "Yuan per US dollar; the catalogue's rate if left out": "一美元合多少元；不写则用目录中的汇率",
     "What becomes of a cloud model without a known price; left out, it is served, its cost unknown": (

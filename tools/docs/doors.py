@@ -55,6 +55,7 @@ RESPONSE = {
     "x-qiao-engine": "The engine that answered.",
     "x-qiao-notice": "What must be known of that engine: that it is the simulator or the built-in model.",
     "x-qiao-cost": "What a whole answer of the cloud cost, in yuan; streams have it in the call log only.",
+    "x-qiao-left-out": "How many messages of the conversation were not sent on, where its route has `history`.",
     "retry-after": "Seconds to wait before the next try.",
     "x-should-retry": "`false` where another try cannot help; the SDKs obey it.",
     "x-accel-buffering": "`no` on streams: reverse proxies must not collect them.",

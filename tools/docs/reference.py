@@ -18,7 +18,7 @@ from pydantic_core import PydanticUndefined
 
 from qiao.cli import commands, simulate, text
 from qiao.cli.options import COMMANDS
-from qiao.config import EngineRow, PriceRow, RouteRow, Settings, TierRow
+from qiao.config import EngineRow, HistoryRow, PriceRow, RouteRow, Settings, TierRow
 from qiao.engines import regions
 from qiao.gate import prices
 from qiao.gate.catalog import Catalog
@@ -35,6 +35,7 @@ _WIDTH = "100"
 _TABLES: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("Engines", "`[[engines]]`, one table for each engine, takes the place of `engine`.", EngineRow),
     ("Routes", "`[[routes]]`, one table for each route; the first whose pattern fits is taken.", RouteRow),
+    ("History", "`history` of a route.", HistoryRow),
     ("Prices", "`[[prices.models]]`, one table for each price of your own.", PriceRow),
     ("Tiers", "In `tiers` of a price: one row for each length of the input.", TierRow),
 )

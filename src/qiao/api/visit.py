@@ -194,6 +194,8 @@ class Visit:
         ]
         if notice := relay.opened.reply.notice or engine.traits.notice:
             headers.append((b"x-qiao-notice", notice.encode("latin-1")))
+        if relay.left_out:
+            headers.append((b"x-qiao-left-out", b"%d" % relay.left_out))
         headers += [(name.encode(), theirs[name].encode("latin-1")) for name in PASSED_ON if name in theirs]
         return headers
 

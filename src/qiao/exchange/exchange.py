@@ -17,6 +17,7 @@ from qiao.clock import Clock
 from qiao.errors import Defect, QiaoError
 from qiao.exchange.attempts import Attempts
 from qiao.exchange.relay import Relay, Settle, Settlement
+from qiao.gate import history
 from qiao.gate.billing import Billing
 from qiao.gate.routes import Routes
 from qiao.wire.call import Call
@@ -36,6 +37,8 @@ class Exchange:
         """Open the call; any QiaoError means that nothing was sent, and the call is settled already."""
         try:
             route = self._billing.allowed(self._routes.find(call.model))
+            if route.keep is not None:
+                call = history.trimmed(call, route.keep)
             opened = await self._attempts.open(call, route)
         except BaseException as error:
             self._refused(call, error)

@@ -65,6 +65,11 @@ class Relay:
         return self._opened
 
     @property
+    def left_out(self) -> int:
+        """The messages of the conversation that the engine did not get."""
+        return self._call.left_out
+
+    @property
     def cost(self) -> Cost | None:
         """What the answer costs as far as its usage is known; None where it costs nothing or nobody knows."""
         opened = self._opened

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from functools import lru_cache
 from typing import Literal
@@ -54,7 +55,7 @@ class Billing:
         kept = tuple(t for t in route.targets if t.engine not in self._scopes or self._priced(t.engine, t.model, today))
         if not kept:
             raise UnpricedModel(route.model.name)
-        return Route(route.model, kept)
+        return replace(route, targets=kept)
 
     def _has_price(self, engine: str, model: str, on: date) -> bool:
         return self._book.price(self._catalog.find(model), self._scopes[engine], on) is not None
