@@ -41,8 +41,11 @@ from qiao.exchange.exchange import Exchange
 from qiao.exchange.meter import Meter
 from qiao.exchange.probes import Probes
 from qiao.exchange.states import States
+from qiao.gate.billing import Billing
 from qiao.gate.catalog import Catalog
+from qiao.gate.history import Keep
 from qiao.gate.keys import Keys
+from qiao.gate.prices import PriceBook
 from qiao.gate.routes import Place as RoutePlace
 from qiao.gate.routes import Routes, Scope, Target
 from qiao.secret import Secret
@@ -101,20 +104,21 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
     engines = [_engine(row, settings, client, catalog, clock) for row in rows]
     by_name = {engine.name: engine for engine in engines}
     scopes = [_scope(engine) for engine in engines]
+    billing = _billing(settings, catalog, clock)
+    keeps = {row.model: Keep(row.history.rounds, row.history.tokens) for row in settings.routes if row.history}
     patterns = _patterns(settings)
-    routes = Routes(catalog, scopes, patterns, settings.aliases)
+    routes = Routes(catalog, scopes, patterns, settings.aliases, keeps)
     drain = Drain()
     metrics = telemetry.Metrics()
     metrics.active = lambda: drain.count
-    paid = frozenset(engine.name for engine in engines if isinstance(engine, Cloud))
     calls = telemetry.CallLog(sys.stderr.buffer if settings.log_calls else None)
-    meter = Meter(metrics, calls, catalog, clock, paid)
+    meter = Meter(metrics, calls, billing, clock)
     balance = Balance({row.name: row.kind for row in rows}, _shared(patterns))
     attempts = Attempts(by_name, balance, clock)
     states = States(balance, attempts, clock)
     metrics.standing = lambda: [EngineGauges(s.name, s.state, s.running, s.outstanding_tokens) for s in states.all()]
     probed = [e for e in engines if balance.standings[e.name].shares and isinstance(e, Http | Discovered | Ollama)]
-    exchange = Exchange(routes, attempts, clock, meter.settle)
+    exchange = Exchange(routes, billing, attempts, clock, meter.settle)
     shelter = Shelter(_sizes(settings), drain)
     cloud = next((engine for engine in engines if isinstance(engine, Cloud)), None)
     doors = _doors(
@@ -261,6 +265,19 @@ def _local(row: EngineRow, settings: Settings, client: Client, catalog: Catalog)
         find=catalog.find,
         name=row.name,
         tuning=Tuning(context=row.context or settings.context, binary=settings.engine_binary),
+    )
+
+
+def _billing(settings: Settings, catalog: Catalog, clock: Clock) -> Billing:
+    """Cloud engines bill, by their region's prices."""
+    try:
+        book = PriceBook.of(catalog, settings.prices.model_dump(mode="json"))
+    except ValueError as error:
+        raise ConfigError(f"prices: {error}", f"prices：{error}") from None
+    rows = [row for row in _rows(settings) if row.kind == "cloud"]
+    places = {row.name: regions.find(row.region or settings.region) for row in rows}
+    return Billing(
+        catalog, book, {name: region.scope for name, region in places.items()}, clock, unknown=settings.prices.unknown
     )
 
 

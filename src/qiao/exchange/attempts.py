@@ -36,6 +36,7 @@ class Opened:
     """An attempt that answered: its reply, what its bytes go through, and the first bytes for the client."""
 
     engine: Engine
+    model: str  # its name for the model
     reply: Reply
     passage: Passage
     content_type: str
@@ -110,7 +111,7 @@ class Attempts:
         cool_down.succeeded()
         ticket.answered()
         content_type = reply.content_type if asked.options is None else passage.content_type
-        return Opened(engine, reply, passage, content_type, first, ended, number, ticket)
+        return Opened(engine, target.model, reply, passage, content_type, first, ended, number, ticket)
 
     def _plan(self, call: Call, route: Route) -> list[Target]:
         """The targets that may be asked now; when all are cooling down, the one nearest to its end."""

@@ -9,6 +9,7 @@ from itertools import chain
 
 from qiao.errors import UnknownModel
 from qiao.gate.catalog import Catalog
+from qiao.gate.history import Keep
 from qiao.wire.model import Model
 
 MAX_REMEMBERED = 4096
@@ -32,6 +33,7 @@ class Route:
     model: Model
     targets: tuple[Target, ...]
     groups: tuple[Place, ...] = ()  # the same targets by their places, where several share one
+    keep: Keep | None = None  # of long conversations
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +54,13 @@ class Routes:
         scopes: Sequence[Scope],
         patterns: Mapping[str, Sequence[Place]] | None = None,
         aliases: Mapping[str, str] | None = None,
+        keeps: Mapping[str, Keep] | None = None,
     ) -> None:
         self._catalog = catalog
         self._scopes = scopes
         self._patterns = patterns or {}
         self._aliases = aliases or {}
+        self._keeps = keeps or {}
         self._known: dict[str, Route] = {}
 
     def find(self, name: str) -> Route:
@@ -81,7 +85,9 @@ class Routes:
             if fnmatch.fnmatchcase(name, pattern):
                 named = tuple(tuple(Target(t.engine, t.model or name) for t in place) for place in places)
                 shared = any(len(place) > 1 for place in named)
-                return Route(model, tuple(chain.from_iterable(named)), named if shared else ())
+                return Route(
+                    model, tuple(chain.from_iterable(named)), named if shared else (), self._keeps.get(pattern)
+                )
         targets = tuple(Target(scope.engine, name) for scope in self._scopes if self._serves(scope, model, name))
         if not targets:
             raise UnknownModel(param=asked)
