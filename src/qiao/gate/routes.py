@@ -32,7 +32,7 @@ class Route:
 
     model: Model
     targets: tuple[Target, ...]
-    groups: tuple[Place, ...] = ()  # the same targets by their places, where several share one
+    groups: tuple[Place, ...] = ()  # the places, where several engines share one; `targets` says which may be asked
     keep: Keep | None = None  # of long conversations
 
 
