@@ -13,6 +13,7 @@ from qiao.errors import InvalidParameter, ProtocolBroken, QiaoError
 from qiao.wire import dashscope, openai
 from qiao.wire import usage as wire_usage
 from qiao.wire.call import Task
+from qiao.wire.chunks import ABSENT, given
 from qiao.wire.document import UNREADABLE, Document
 from qiao.wire.usage import Usage
 
@@ -22,16 +23,16 @@ _SPARSE = "Sparse vectors are made by the cloud only: output_type should be 'den
 
 def to_hub(document: Document, task: Task) -> Document:
     """The hub document that asks for the same; InvalidParameter with the reference's texts."""
-    given = document.object("input")
-    if given is None:
+    asked = document.object("input")
+    if asked is None:
         raise InvalidParameter("Field required: input", param="input")
     parameters = document.object("parameters") or Document.build()
     rest = document.without("input", "parameters").merged(parameters.without(*_NATIVE_ONLY))
     if task == "rerank":
-        return rest.merged(given)
-    if parameters.get("output_type") not in {None, "dense"}:
+        return rest.merged(asked)
+    if parameters.get("output_type") not in (None, "dense"):
         raise InvalidParameter(_SPARSE, param="output_type")
-    texts, size = given.raw("texts"), parameters.raw("dimension")
+    texts, size = asked.raw("texts"), parameters.raw("dimension")
     if texts is None:
         raise InvalidParameter("Field required: input.texts", param="input")
     hub = rest.without("dimension").with_(input=msgspec.Raw(texts))
@@ -42,15 +43,15 @@ class _Row(msgspec.Struct):
     """One vector or one ranked document."""
 
     index: int
-    embedding: msgspec.Raw = msgspec.Raw(b"null")
-    relevance_score: msgspec.Raw = msgspec.Raw(b"null")
-    document: msgspec.Raw | None = None
+    embedding: msgspec.Raw = ABSENT
+    relevance_score: msgspec.Raw = ABSENT
+    document: msgspec.Raw = ABSENT
 
 
 class _Answer(msgspec.Struct):
     data: list[_Row] | None = None
     results: list[_Row] | None = None
-    usage: msgspec.Raw = msgspec.Raw(b"null")
+    usage: msgspec.Raw = ABSENT
 
 
 _answer = msgspec.json.Decoder(_Answer)
@@ -101,4 +102,4 @@ def _embedded(rows: list[_Row]) -> dict[str, Any]:
 
 def _ranked(row: _Row) -> dict[str, Any]:
     ranked: dict[str, Any] = {"index": row.index, "relevance_score": row.relevance_score}
-    return ranked if row.document is None else {"document": row.document} | ranked
+    return {"document": row.document} | ranked if given(row.document) else ranked
