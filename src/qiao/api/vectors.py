@@ -17,11 +17,11 @@ class Vectors:
         self._clock = clock
 
     async def embedding(self, visit: Visit) -> None:
-        """The vectors of texts."""
+        """The vectors of texts, where an engine has such a model."""
         await self._answer(visit, "embedding")
 
     async def rerank(self, visit: Visit) -> None:
-        """Documents in the order of their relevance to a query."""
+        """Documents in the order of their relevance to a query, where an engine has such a model."""
         await self._answer(visit, "rerank")
 
     async def _answer(self, visit: Visit, task: Task) -> None:
