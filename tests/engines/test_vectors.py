@@ -56,7 +56,7 @@ async def rank(server: Bridge, **fields: Any) -> Answer:
     return await server.ask(RERANKS, {"model": "m", "query": "apples", "documents": DOCUMENTS, **fields})
 
 
-@pytest.mark.parametrize("kind", ["openai", "vllm", "sglang", "lmstudio"])
+@pytest.mark.parametrize("kind", ["openai", "vllm", "sglang"])
 async def test_vectors_pass_byte_for_byte_and_the_server_cuts_and_packs_them(kind: str) -> None:
     async with scripted(says(VLLM)) as engine, bridge(**one(kind, engine.url)) as server:
         body = b'{"model":"m","input":"hi","dimensions":2,"encoding_format":"base64","user":"u"}'
@@ -94,11 +94,9 @@ async def test_an_answer_without_an_id_gets_ours() -> None:
 
 
 @pytest.mark.parametrize("packed", [False, True])
-async def test_what_llama_server_does_not_cut_is_cut_to_length_one(packed: bool) -> None:
-    async with (
-        scripted(says(embedded([3.0, 4.0, 12.0]))) as engine,
-        bridge(**one("llama-server", engine.url)) as server,
-    ):
+@pytest.mark.parametrize("kind", ["llama-server", "lmstudio", "ollama"])
+async def test_what_a_server_may_not_cut_is_cut_to_length_one(kind: str, packed: bool) -> None:
+    async with scripted(says(embedded([3.0, 4.0, 12.0]))) as engine, bridge(**one(kind, engine.url)) as server:
         form = "base64" if packed else "float"
         answer = await embed(server, dimensions=2, encoding_format=form)
         vector = answer.json["data"][0]["embedding"]

@@ -42,7 +42,7 @@ KINDS: dict[str, Quirks] = {
     "vllm": Quirks(template_thinking=True, usage_in_frames=True, rename=_REASONING, manners=Manners(instructs=False)),
     "sglang": Quirks(template_thinking=True),
     "llama-server": Quirks(template_thinking=True, manners=LLAMA),
-    "lmstudio": Quirks(rename=_REASONING, tasks=frozenset({"chat", "embedding"})),
+    "lmstudio": Quirks(rename=_REASONING, tasks=frozenset({"chat", "embedding"}), manners=LLAMA),
 }
 OWNERS = {
     "vllm": "vllm",

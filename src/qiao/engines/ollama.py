@@ -48,11 +48,11 @@ class Ollama:
     async def open(self, call: Call) -> Reply:
         """POST /api/chat, always as a stream; an error status is returned in OpenAI mode's envelope.
 
-        Embeddings are asked in OpenAI mode, which Ollama has whole.
+        Embeddings are asked in OpenAI mode, without `dimensions`: not every version sees to them.
         """
         if call.task != "chat":
             poster = Poster(self._client, self._upstream, self._root.under("/v1"), call.id)
-            return await vectors.answer(call, poster.post, vectors.ALL)
+            return await vectors.answer(call, poster.post)
         ollama.check_length(call.document, self._context)
         body = ollama.request(call.document, thinking=call.thinking, context=self._context)
         headers = [*self._upstream.headers, ("content-type", "application/json")]

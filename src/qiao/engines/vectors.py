@@ -1,8 +1,9 @@
 """Embeddings and reranking by a server that speaks OpenAI's embeddings and Jina's rerank API.
 
-Sources: llama-server ignores `dimensions`, refuses a long text with 500 and the size of its batch, and gives raw
-logits for cross-encoders but probabilities for Qwen3-Reranker; vLLM's and its results are named alike, SGLang answers
-with a bare list of `score`s (their source code). Qwen3-Embedding reads a question as `Instruct: …` and `Query:…`.
+Sources: llama-server, and what is built on it, ignores `dimensions`; llama-server refuses a long text with 500 and
+the size of its batch, and gives raw logits for cross-encoders but probabilities for Qwen3-Reranker (its issues); vLLM
+names its results alike, SGLang answers with a bare list of `score`s (their source code). Qwen3-Embedding reads a
+question as `Instruct: …` and `Query:…` (its model card).
 """
 
 from __future__ import annotations

@@ -52,11 +52,10 @@ class Attempts:
 
     def able(self, call: Call, route: Route) -> Route:
         """The route by those of its engines that have the call's task; an error that says what to do without any."""
-        traits = {target: self._engines[target.engine].traits for target in route.targets}
-        targets = tuple(target for target in route.targets if traits[target].does(call.task, route.model))
+        targets = tuple(t for t in route.targets if self._engines[t.engine].traits.does(call.task, route.model))
         if not targets:
             raise passages.unserved(call, route.model)
-        return replace(route, targets=targets)
+        return route if len(targets) == len(route.targets) else replace(route, targets=targets)
 
     async def open(self, call: Call, route: Route) -> Opened:
         """The first answer of the route's engines; the last error when there is none."""
