@@ -182,7 +182,7 @@ def logged() -> dict[str, object]:
     async def settle() -> None:
         meter = Meter(Metrics(), CallLog(lines), billing, SYSTEM_CLOCK)
         document = Document.parse(json.dumps(stage.CALL).encode())
-        call = Call("id", "openai", None, "qwen-plus", document, stream=True, received=0.0)
+        call = Call("id", "openai", None, "qwen-plus", document, stream=True, received=0.0, task="rerank")
         usage = Usage(input=9, output=2, cached=1, reasoning=1)
         error = EngineFailed("")
         meter.settle(Settlement(call, "broken", 200, "cloud", "qwen-plus", usage, error, "theirs", 1, 0.1, 1.0))

@@ -23,6 +23,7 @@ from qiao.api.passing import Passing
 from qiao.api.server import Limits as ServerLimits
 from qiao.api.server import Server
 from qiao.api.shelter import Shelter, SizeLimits
+from qiao.api.vectors import Vectors
 from qiao.clock import Clock, SystemClock
 from qiao.config import ConfigError, EngineRow, Settings, loopback
 from qiao.engines import regions
@@ -121,11 +122,13 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
     exchange = Exchange(routes, billing, attempts, clock, meter.settle)
     shelter = Shelter(_sizes(settings), drain)
     cloud = next((engine for engine in engines if isinstance(engine, Cloud)), None)
+    chat = Chat(exchange, clock, keep_alive=timeouts.keep_alive)
     doors = _doors(
-        Chat(exchange, clock, keep_alive=timeouts.keep_alive),
+        chat,
         Listings(engines, routes, catalog),
         Passing(cloud, clock, meter.passed),
         Operations(engines, balance, drain, metrics, clock),
+        Vectors(chat, clock),
         plain=all(isinstance(engine, Cloud) for engine in engines) and not settings.routes and not settings.aliases,
     )
     admin = settings.admin_key.get_secret_value().strip() if settings.admin_key else ""
@@ -172,17 +175,30 @@ async def _serve(settings: Settings, on_ready: Callable[[Started], None] | None)
         await app.close()
 
 
-def _doors(chat: Chat, listings: Listings, passing: Passing, operations: Operations, *, plain: bool) -> list[Door]:
+def _doors(
+    chat: Chat, listings: Listings, passing: Passing, operations: Operations, vectors: Vectors, *, plain: bool
+) -> list[Door]:
     """All paths (reference §1.2); the hot ones first. With nothing but the cloud, listings are the cloud's own."""
     doors: list[Door] = []
     for prefix in ("/compatible-mode/v1", "/v1"):
         doors.append(Door(f"{prefix}/chat/completions", chat.openai))
+        doors.append(Door(f"{prefix}/embeddings", vectors.embedding))
         if not plain:
             doors.append(Door(f"{prefix}/models", listings.models, ("GET",)))
             doors.append(Door(f"{prefix}/models/{{name:path}}", listings.model, ("GET",)))
-    services = "/api/v1/services/aigc"
-    doors.append(Door(f"{services}/text-generation/generation", chat.text))
-    doors.append(Door(f"{services}/multimodal-generation/generation", chat.multimodal))
+    services = "/api/v1/services"
+    doors.append(Door(f"{services}/aigc/text-generation/generation", chat.text))
+    doors.append(Door(f"{services}/aigc/multimodal-generation/generation", chat.multimodal))
+    doors.append(Door(f"{services}/embeddings/text-embedding/text-embedding", vectors.embedding))
+    doors += [
+        Door(path, vectors.rerank)
+        for path in (
+            "/compatible-api/v1/reranks",
+            "/v1/reranks",
+            "/v1/rerank",
+            f"{services}/rerank/text-rerank/text-rerank",
+        )
+    ]
     if not plain:
         doors.append(Door("/api/v1/models", listings.native, ("GET",)))
         doors.append(Door("/api/v1/tokenizer", listings.tokenizer))
@@ -283,8 +299,8 @@ def _billing(settings: Settings, catalog: Catalog, clock: Clock) -> Billing:
 
 def _scope(engine: Engine) -> Scope:
     if isinstance(engine, Local):
-        return Scope(engine.name, any_model=False, own=engine.names)
-    return Scope(engine.name, engine.traits.any_model)
+        return Scope(engine.name, any_model=False, own=engine.names, tasks=engine.traits.tasks)
+    return Scope(engine.name, engine.traits.any_model, tasks=engine.traits.tasks)
 
 
 def _patterns(settings: Settings) -> Mapping[str, Sequence[RoutePlace]]:

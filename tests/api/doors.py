@@ -12,6 +12,11 @@ from tests.stage import Answer, Bridge
 
 TEXT = "/api/v1/services/aigc/text-generation/generation"
 MULTIMODAL = "/api/v1/services/aigc/multimodal-generation/generation"
+EMBEDDINGS = "/compatible-mode/v1/embeddings"
+RERANKS = "/compatible-api/v1/reranks"
+NATIVE_EMBEDDINGS = "/api/v1/services/embeddings/text-embedding/text-embedding"
+NATIVE_RERANK = "/api/v1/services/rerank/text-rerank/text-rerank"
+FLAT = ("/api/", RERANKS, "/v1/rerank")  # where errors are flat
 WEATHER = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TOOL = {"type": "function", "function": {"name": "weather", "description": "d", "parameters": WEATHER}}
 ASKED = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
@@ -67,6 +72,22 @@ OLD_CALL: dict[str, Any] = {
     "parameters": {"result_format": "text"},
 }
 TOKENS_CALL: dict[str, Any] = {"model": "qwen-plus", "input": {"messages": [{"role": "user", "content": "代码"}]}}
+EMBEDDING_CALL: dict[str, Any] = {
+    "model": "text-embedding-v4",
+    "input": ["风急天高", "a second text"],
+    "dimensions": 64,
+    "encoding_format": "float",
+    "user": "u",
+}
+NATIVE_EMBEDDING_CALL: dict[str, Any] = {
+    "model": "text-embedding-v4",
+    "input": {"texts": EMBEDDING_CALL["input"]},
+    "parameters": {"dimension": 64, "text_type": "query", "output_type": "dense", "instruct": "i"},
+}
+RANKING: dict[str, Any] = {"query": "apples", "documents": ["about apples", {"text": "about pears"}]}
+RERANK_OPTIONS: dict[str, Any] = {"top_n": 1, "return_documents": True, "instruct": "i"}
+RERANK_CALL: dict[str, Any] = {"model": "qwen3-rerank", **RANKING, **RERANK_OPTIONS}
+NATIVE_RERANK_CALL: dict[str, Any] = {"model": "qwen3-rerank", "input": RANKING, "parameters": RERANK_OPTIONS}
 
 
 @dataclass(frozen=True)
@@ -81,6 +102,10 @@ class Door:
     def native(self) -> bool:
         return self.path.startswith("/api")
 
+    @property
+    def flat(self) -> bool:
+        return self.path.startswith(FLAT)
+
 
 SSE = {"x_dashscope_sse": "enable"}
 DOORS = {
@@ -92,8 +117,14 @@ DOORS = {
     "multimodal": Door(MULTIMODAL, SEEING_CALL),
     "multimodal streamed": Door(MULTIMODAL, SEEING_CALL, SSE),
     "tokenizer": Door("/api/v1/tokenizer", TOKENS_CALL),
-    "passing": Door("/v1/embeddings", {"model": "text-embedding-v4", "input": "x"}),
-    "passing, native": Door("/api/v1/services/embeddings/text-embedding/text-embedding", {"model": "m", "input": {}}),
+    "embeddings": Door(EMBEDDINGS, EMBEDDING_CALL),
+    "embeddings in Base64": Door("/v1/embeddings", EMBEDDING_CALL | {"input": "x", "encoding_format": "base64"}),
+    "embeddings, native": Door(NATIVE_EMBEDDINGS, NATIVE_EMBEDDING_CALL),
+    "reranks": Door(RERANKS, RERANK_CALL),
+    "rerank": Door("/v1/rerank", RERANK_CALL),
+    "rerank, native": Door(NATIVE_RERANK, NATIVE_RERANK_CALL),
+    "passing": Door("/v1/responses", {"model": "qwen-plus", "input": "x"}),
+    "passing, native": Door("/api/v1/services/aigc/text2image/image-synthesis", {"model": "m", "input": {}}),
 }
 
 
@@ -145,7 +176,7 @@ def _judge_value(
     door: Door, value: Any, ident: str, said: Any, *, streamed: bool = False, failed: bool = False
 ) -> None:
     keys = list(value)
-    if door.native:
+    if door.native or (door.flat and failed):
         assert value["request_id"] == ident, said
         if failed or "code" in value:
             assert keys == ["code", "message", "request_id"], said
@@ -168,6 +199,9 @@ def _judge_value(
     elif failed:
         assert keys == ["code", "message", "request_id"], said
         assert value["request_id"] == ident, said
+    elif value["object"] == "list":
+        assert value["id"] == ident, said
+        assert {"model", "usage", "data" if "data" in value else "results"} <= set(keys), said
     else:
         assert value["id"] == f"chatcmpl-{ident}", said
         assert value["object"] == ("chat.completion.chunk" if streamed else "chat.completion"), said

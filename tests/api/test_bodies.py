@@ -27,6 +27,7 @@ _seldom = settings(_often, max_examples=12)
 WRONG = "Required body invalid, please check the request body format."
 DEEP = b'{"model":"m","x":%b1%b}'
 CALL = b'{"model":"qwen-plus","messages":[{"role":"user","content":"%b"}]%b}'
+VECTORS = b'{"object":"list","data":[{"embedding":[0.5],"index":0}],"model":"m","usage":{"prompt_tokens":1}}'
 UNREADABLE = {
     "nothing": b"",
     "spaces": b"  ",
@@ -85,7 +86,12 @@ async def simulator(anyio_backend: str) -> AsyncIterator[Bridge]:
 @pytest.fixture(scope="module")
 async def http(anyio_backend: str) -> AsyncIterator[Bridge]:
     async def fine(asked: Asked) -> None:
-        if re.search(rb'"stream": ?true', asked.body):
+        if asked.path == "/v1/embeddings":
+            await asked.whole(VECTORS)
+        elif asked.path == "/v1/rerank":
+            ranks = [{"index": at, "relevance_score": 0.5} for at in range(len(asked.json["documents"]))]
+            await asked.whole(json.dumps({"results": ranks}).encode())
+        elif re.search(rb'"stream": ?true', asked.body):
             await asked.events(ANSWER)
         else:
             await asked.whole(WHOLE)

@@ -59,7 +59,8 @@ async def test_a_listed_page_gets_its_answers_and_its_errors(listed: Bridge, ori
         (CHAT, CALL, {}, 401),
         (CHAT, b"{", {"authorization": "Bearer k"}, 400),
         (TEXT, {"model": "no"}, {"authorization": "Bearer k"}, 404),
-        ("/v1/embeddings", {}, {"authorization": "Bearer k"}, 404),
+        ("/v1/responses", {}, {"authorization": "Bearer k"}, 404),
+        ("/v1/rerank", {}, {"authorization": "Bearer k"}, 400),
         ("/nowhere", {}, {}, 404),
     ]
     for path, body, headers, status in asks:
@@ -139,7 +140,7 @@ async def test_the_cloud_gives_no_leave_in_our_place() -> None:
         )
 
     async with scripted(lax) as engine, bridge(engine="cloud", api_key="k", cloud_url=engine.url) as server:
-        answer = await server.ask("/v1/embeddings", {}, origin=OTHER)
+        answer = await server.ask("/v1/responses", {}, origin=OTHER)
         assert answer.status == 200
         assert rules(answer) == {}
         assert not {"vary", "set-cookie"} & answer.headers.keys()

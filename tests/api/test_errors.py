@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.api.doors import MULTIMODAL, TEXT, Door, events, judge
+from tests.api.doors import FLAT, MULTIMODAL, TEXT, Door, events, judge
 from tests.stage import CALL, DONE, HELLO, ROLE, WHOLE, Answer, Asked, Bridge, bridge, scripted
 
 pytestmark = pytest.mark.anyio
 CHAT = "/v1/chat/completions"
+RERANKS = "/compatible-api/v1/reranks"
 NATIVE = {"model": "qwen-plus", "input": {"prompt": "hi"}}
 SSE = {"x_dashscope_sse": "enable"}
 HELP = " For details, see: https://help.aliyun.com/zh/model-studio/error-code#apikey-error"
@@ -27,7 +28,7 @@ UNKNOWN = "The model `{}` does not exist or you do not have access to it."
 def said(answer: Answer, path: str) -> tuple[int, Any, str]:
     """Status, code and message, after a look at the envelope."""
     judge(Door(path, {}), answer, most=599)
-    if path.startswith("/api"):
+    if path.startswith(FLAT):
         return answer.status, answer.json["code"], answer.json["message"]
     told = answer.json.get("error", answer.json)
     return answer.status, told["code"], told["message"]
@@ -78,9 +79,13 @@ async def simulator(anyio_backend: str) -> Any:
         ("POST", MULTIMODAL, NATIVE, (400, "InvalidParameter", "url error, please check url！")),
         ("POST", TEXT, NATIVE | {"model": "qwen-vl-plus"}, (400, "InvalidParameter", "url error, please check url！")),
         ("POST", "/api/v1/nowhere", {}, (404, "NotFound", "Not support")),
-        ("POST", "/api/v1/services/rerank/text-rerank/text-rerank", {}, (400, "InvalidParameter", "url error, please")),
+        ("POST", "/api/v1/services/audio/asr/transcription", {}, (400, "InvalidParameter", "url error, please")),
+        ("POST", RERANKS, b"{", (400, "InvalidParameter", BODY)),
+        ("POST", "/v1/rerank", {}, (400, "InvalidParameter", "you must provide a model parameter.")),
+        ("GET", RERANKS, None, (400, "InvalidParameter", "Request method 'GET' is not supported.")),
         ("POST", "/v1/nowhere", {}, (404, "Not Found", "Not support")),
-        ("POST", "/v1/embeddings", {}, (404, "Not Found", "Not support: /v1/embeddings is answered by the cloud")),
+        ("POST", "/v1/responses", {}, (404, "Not Found", "Not support: /v1/responses is answered by the cloud")),
+        ("POST", "/v1/embeddings", {}, (400, "invalid_parameter_error", "you must provide a model parameter.")),
         ("POST", "/nowhere", {}, (404, "Not Found", "Not support")),
         ("GET", "/", None, (404, "Not Found", "Not support")),
     ],

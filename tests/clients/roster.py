@@ -12,6 +12,7 @@ ENGINES = ("simulator", "http", "local")
 # Cases by the beginning of their names, and the engines that can be asked them; the others go to every engine.
 ONLY = {
     "fault_": ("simulator", "http"),  # rehearsed by the simulator, in front or behind
+    "vector_": ("simulator", "http"),  # the built-in model only chats
 }
 
 

@@ -368,7 +368,7 @@ def test_it_plays_the_models_of_the_catalogue_and_is_ready() -> None:
     assert simulator.name == "practice"
     assert simulator.traits.checks == "cloud"
     assert simulator.traits.attempts == 1
-    assert asyncio.run(simulator.models()) == CATALOG.names()
+    assert asyncio.run(simulator.models()) == [*CATALOG.names(), *CATALOG.names("embedding"), *CATALOG.names("rerank")]
     assert asyncio.run(simulator.health()).ready
     assert base_model("qwen-plus!slow;seconds=2") == "qwen-plus"
     assert base_model("qwen-plus") == "qwen-plus"

@@ -95,14 +95,14 @@ async def test_the_rest_of_the_clouds_api_passes_in_both_directions() -> None:
 @pytest.mark.parametrize(
     ("path", "status", "words"),
     [
-        ("/v1/embeddings", 404, "Not support"),
-        ("/compatible-api/v1/reranks", 404, "Not support"),
-        ("/api/v1/services/embeddings/text-embedding/text-embedding", 400, "url error"),
+        ("/v1/responses", 404, "Not support"),
+        ("/compatible-mode/v1/batches", 404, "Not support"),
+        ("/api/v1/services/embeddings/multimodal-embedding/multimodal-embedding", 400, "url error"),
     ],
 )
 async def test_without_the_cloud_its_paths_are_refused(path: str, status: int, words: str) -> None:
     async with bridge(engine="simulator") as server:
-        answer = await server.ask(path, {"model": "text-embedding-v4", "input": "x"})
+        answer = await server.ask(path, {"model": "qwen-plus", "input": "x"})
         assert answer.status == status
         assert words in answer.json["message"]
         assert answer.json["request_id"] == answer.headers["x-request-id"]

@@ -131,6 +131,11 @@ TEXT = {
     "Method": "方法",
     "Key": "需要密钥",
     "POST chat/completions: `stream` in the body decides.": "OpenAI 模式的对话；是否流式由请求体的 `stream` 决定。",
+    "The vectors of texts, where an engine has such a model.": "文本的向量，须有引擎具备这类模型。",
+    "Documents in the order of their relevance to a query, where an engine has such a model.": (
+        "按与查询的相关度给文档排序，须有引擎具备这类模型。"
+    ),
+    "`embedding` or `rerank`; a chat has none.": "`embedding`（向量）或 `rerank`（重排序）；对话没有这一项。",
     "GET models of OpenAI mode.": "OpenAI 模式的模型列表。",
     "GET models/{id}.": "单个模型。",
     "POST text-generation/generation.": "原生协议的文本对话。",

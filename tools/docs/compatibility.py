@@ -18,7 +18,8 @@ HEAD = """\
 Written by `tools/docs/compatibility.py` from a run of `tests/clients`: real clients,
 unmodified, against a running Qiao.
 `simulator` is the scripted engine, `http` another Qiao behind the HTTP engine, `local` the built-in model.
-✓ passes, ✗ fails, – does not apply: only the simulator rehearses faults. The built-in model is asked without pictures.
+✓ passes, ✗ fails, – does not apply: only the simulator rehearses faults, and the built-in model has neither vectors nor
+ranks. It is asked without pictures.
 """
 
 

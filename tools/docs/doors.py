@@ -30,6 +30,7 @@ LOG_FIELDS = {
     "principal": "Who called: `local` without client keys, else `key-` and the beginning of the key's SHA-256.",
     "protocol": "The protocol spoken: `openai` or `dashscope`.",
     "model": "The model name asked for.",
+    "task": "`embedding` or `rerank`; a chat has none.",
     "stream": "Whether the answer was streamed.",
     "engine": "The engine that answered.",
     "outcome": "How the call ended.",

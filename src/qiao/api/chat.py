@@ -7,7 +7,7 @@ from qiao.clock import Clock
 from qiao.errors import InvalidParameter, MalformedBody
 from qiao.exchange.exchange import Exchange
 from qiao.wire import dashscope
-from qiao.wire.call import Call, Path
+from qiao.wire.call import Call, Path, Task
 from qiao.wire.document import Document
 
 _NO_MODEL = "you must provide a model parameter."
@@ -26,7 +26,7 @@ class Chat:
         received = self._clock.monotonic()
         document = Document.parse(await visit.body())
         visit.streamed = document.get("stream", bool) is True
-        await self._answer(visit, self._call(visit, document, None, received))
+        await self.answer(visit, self.call(visit, document, None, received))
 
     async def text(self, visit: Visit) -> None:
         """POST text-generation/generation."""
@@ -40,9 +40,10 @@ class Chat:
         received = self._clock.monotonic()
         document = Document.parse(await visit.body())
         visit.streamed = dashscope.streams(visit.headers)
-        await self._answer(visit, self._call(visit, document, path, received))
+        await self.answer(visit, self.call(visit, document, path, received))
 
-    def _call(self, visit: Visit, document: Document, path: Path | None, received: float) -> Call:
+    def call(self, visit: Visit, document: Document, path: Path | None, received: float, task: Task = "chat") -> Call:
+        """The call that a body stands for; MalformedBody or InvalidParameter when its model is no name."""
         model = document.get("model")
         if model is None or model == "":
             raise MalformedBody(_NO_MODEL)
@@ -57,10 +58,12 @@ class Chat:
             stream=visit.streamed,
             received=received,
             principal=visit.principal,
+            task=task,
             headers=visit.headers,
         )
 
-    async def _answer(self, visit: Visit, call: Call) -> None:
+    async def answer(self, visit: Visit, call: Call) -> None:
+        """Ask the exchange and relay what it answers, until the end, the client's leaving or the server's stop."""
         with visit.attend() as attendance:
             if call.stream:
                 attendance.keep_alive(visit.keep_alive, self._keep_alive)

@@ -15,6 +15,7 @@ from qiao.errors import InvalidParameter, MalformedBody, UnknownModel
 from qiao.gate.catalog import Catalog
 from qiao.gate.routes import Routes
 from qiao.wire import openai, tokens
+from qiao.wire.call import TASKS
 from qiao.wire.document import Document
 
 # `created` of a name that no engine dates; the reference gives no figure to copy.
@@ -84,7 +85,9 @@ class Listings:
             for name in await engine.models():
                 rows.setdefault(name, _row(name, engine.name if notice else "system", notice))
             if not engine.traits.any_model:
-                for name in self._catalog.names():
+                for name in [
+                    name for task in TASKS if task in engine.traits.tasks for name in self._catalog.names(task)
+                ]:
                     rows.setdefault(name, _row(name, engine.name if notice else "system", notice))
         for name in self._routes.names():
             rows.setdefault(name, _row(name, "system"))

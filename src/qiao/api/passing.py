@@ -17,14 +17,13 @@ _ID = r"[A-Za-z0-9_:-][A-Za-z0-9._:-]{0,199}"  # no dot at its start: `..` would
 _ALLOWED = [
     (method, re.compile(rf"^(?:{path})$"))
     for method, path in (
-        ("POST", r"/compatible-mode/v1/(?:embeddings|completions|responses|files|batches|systemone)"),
+        ("POST", r"/compatible-mode/v1/(?:completions|responses|files|batches|systemone)"),
         ("GET", rf"/compatible-mode/v1/(?:files|batches|responses)(?:/{_ID})?"),
         ("GET", rf"/compatible-mode/v1/files/{_ID}/content"),
         ("GET", rf"/compatible-mode/v1/responses/{_ID}/input_items"),
         ("DELETE", rf"/compatible-mode/v1/(?:files|responses)/{_ID}"),
         ("POST", rf"/compatible-mode/v1/batches/{_ID}/cancel"),
         ("POST|GET|DELETE", rf"/compatible-mode/v1/conversations(?:/{_ID}(?:/items(?:/{_ID})?)?)?"),
-        ("POST", r"/compatible-api/v1/reranks"),
         ("POST", r"/apps/anthropic/v1/messages(?:/count_tokens)?"),
         ("POST", r"/api/v1/services/[a-z0-9-]+/[a-z0-9-]+/[A-Za-z0-9-]+"),
         ("POST", r"/api/v1/services/audio/[a-z]+/[A-Za-z]+"),

@@ -32,7 +32,8 @@ PASSED_ON = (
     "retry-after-ms",
     "x-should-retry",
 )
-_PROTOCOLS = {"openai": openai, "dashscope": dashscope}
+_NATIVE = ("/api/", "/api-task/")
+_FLAT = ("/compatible-api/", "/v1/rerank")  # whose errors are flat all the same (reference §4.1, E8)
 
 
 class Visit:
@@ -43,7 +44,9 @@ class Visit:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.id = _new_id()
-        self.protocol: Protocol = "dashscope" if self.path.startswith(("/api/", "/api-task/")) else "openai"
+        native = self.path.startswith(_NATIVE)
+        self.protocol: Protocol = "dashscope" if native else "openai"
+        self._errors = dashscope if native or self.path.startswith(_FLAT) else openai
         self.headers: dict[str, str] = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
@@ -117,7 +120,7 @@ class Visit:
         if self.started:
             await self._finish(self._error_frame(error))
             return
-        rendered = _PROTOCOLS[self.protocol].render_error(error, self.id, streamed=self.streamed)
+        rendered = self._errors.render_error(error, self.id, streamed=self.streamed)
         headers: HeaderList = [(b"x-request-id", self._id(rendered.answer_id))]
         if error.retry_after is not None:
             headers.append((b"retry-after", b"%d" % max(1, -int(-error.retry_after // 1))))

@@ -14,7 +14,7 @@ from qiao.engines.engine import Health, Reply, Traits
 from qiao.engines.regions import REGIONS, Region
 from qiao.errors import KeyRefused, QiaoError
 from qiao.wire import dashscope, openai
-from qiao.wire.call import Call
+from qiao.wire.call import TASKS, Call, Protocol, Task
 from qiao.wire.document import UNREADABLE
 
 # Request headers of the native protocol and its SDKs that are part of the API (reference §1.4).
@@ -42,6 +42,13 @@ PROBE = Limits(head=3.0, idle=3.0, total=4.0)
 _NATIVE = {
     "text": "/api/v1/services/aigc/text-generation/generation",
     "multimodal": "/api/v1/services/aigc/multimodal-generation/generation",
+}
+_PATHS: dict[tuple[Protocol, Task], str] = {
+    ("openai", "chat"): "/compatible-mode/v1/chat/completions",
+    ("openai", "embedding"): "/compatible-mode/v1/embeddings",
+    ("openai", "rerank"): "/compatible-api/v1/reranks",
+    ("dashscope", "embedding"): "/api/v1/services/embeddings/text-embedding/text-embedding",
+    ("dashscope", "rerank"): "/api/v1/services/rerank/text-rerank/text-rerank",
 }
 
 
@@ -71,11 +78,13 @@ class Cloud:
         self._known = known
         self._elsewhere: str | None = None  # the region where the key works, once looked up
         self._looked = False
-        self.traits = Traits(protocols=frozenset({"openai", "dashscope"}), checks="none", any_model=True)
+        self.traits = Traits(
+            protocols=frozenset({"openai", "dashscope"}), checks="none", any_model=True, tasks=frozenset(TASKS)
+        )
 
     async def open(self, call: Call) -> Reply:
         """The call on its own protocol's path."""
-        path = "/compatible-mode/v1/chat/completions" if call.protocol == "openai" else _NATIVE[call.path or "text"]
+        path = _PATHS.get((call.protocol, call.task)) or _NATIVE[call.path or "text"]
         headers = {"content-type": "application/json"} | dict(call.headers)
         response = await self.forward("POST", path, headers, call.document.encode())
         if response.status in {401, 403, 404}:

@@ -8,6 +8,7 @@ from typing import Protocol, Self
 
 from qiao.wire import call as wire_call
 from qiao.wire.checks import Checks
+from qiao.wire.model import Model
 
 
 @dataclass(slots=True)
@@ -61,6 +62,11 @@ class Traits:
     usage_in_frames: bool = False  # understands stream_options.continuous_usage_stats
     rehearsal: bool = False  # its faults are meant: they are neither retried nor remembered
     notice: str = ""  # said in the response header x-qiao-notice and in GET models
+    tasks: frozenset[wire_call.Task] = frozenset({"chat"})
+
+    def does(self, task: wire_call.Task, model: Model) -> bool:
+        """Whether it may be asked this of a model; an engine of any model knows best what its models are for."""
+        return task in self.tasks and (self.any_model or model.serves(task))
 
 
 class Engine(Protocol):

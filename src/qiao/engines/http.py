@@ -2,7 +2,7 @@
 
 Sources: vLLM, SGLang, llama.cpp and LM Studio name themselves in `owned_by` of GET /models; the first three switch
 thinking by `chat_template_kwargs.enable_thinking`; newer versions of vLLM spell `reasoning_content` as `reasoning` and
-offer `continuous_usage_stats` (vLLM documentation, reasoning outputs).
+offer `continuous_usage_stats` (vLLM documentation, reasoning outputs). LM Studio has no reranking.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ from typing import Any
 
 import msgspec
 
+from qiao.engines import vectors
 from qiao.engines.client import Client, Upstream, Url, drained
-from qiao.engines.connection import Limits
+from qiao.engines.connection import Limits, Response
 from qiao.engines.engine import Health, Reply, Traits
+from qiao.engines.vectors import ALL, LLAMA, Manners
 from qiao.errors import QiaoError
-from qiao.wire.call import Call
+from qiao.wire import openai
+from qiao.wire.call import TASKS, Call, Task
 from qiao.wire.document import UNREADABLE, Document
 
 
@@ -29,15 +32,17 @@ class Quirks:
     template_thinking: bool = False  # enable_thinking travels in chat_template_kwargs
     usage_in_frames: bool = False
     rename: Mapping[bytes, bytes] = field(default_factory=dict[bytes, bytes])
+    tasks: frozenset[Task] = frozenset(TASKS)
+    manners: Manners = ALL
 
 
 _REASONING = {b'"reasoning":': b'"reasoning_content":'}
 KINDS: dict[str, Quirks] = {
     "openai": Quirks(),
-    "vllm": Quirks(template_thinking=True, usage_in_frames=True, rename=_REASONING),
+    "vllm": Quirks(template_thinking=True, usage_in_frames=True, rename=_REASONING, manners=Manners(instructs=False)),
     "sglang": Quirks(template_thinking=True),
-    "llama-server": Quirks(template_thinking=True),
-    "lmstudio": Quirks(rename=_REASONING),
+    "llama-server": Quirks(template_thinking=True, manners=LLAMA),
+    "lmstudio": Quirks(rename=_REASONING, tasks=frozenset({"chat", "embedding"}), manners=LLAMA),
 }
 OWNERS = {
     "vllm": "vllm",
@@ -56,18 +61,16 @@ class Http:
         self.name = name
         self._upstream = upstream
         self._url = upstream.url if upstream.url.path else upstream.url.under("/v1")
-        self._chat = self._url.under("/chat/completions")
         self._client = client
         self._quirks = KINDS[kind]
-        self.traits = Traits(any_model=True, usage_in_frames=self._quirks.usage_in_frames)
+        self.traits = Traits(any_model=True, usage_in_frames=self._quirks.usage_in_frames, tasks=self._quirks.tasks)
 
     async def open(self, call: Call) -> Reply:
-        """POST chat/completions, bytes as they are but for what the server's kind spells differently."""
-        document = self._spelled(call)
-        headers = [*self._upstream.headers, ("content-type", "application/json"), ("x-request-id", call.id)]
-        response = await self._client.open(self._chat, "POST", headers, document.encode(), limits=self._upstream.limits)
-        if response.status in {401, 403}:
-            return Reply.whole(response.status, response.content_type, self._upstream.masked(await drained(response)))
+        """POST to the task's path, bytes as they are but for what the server's kind spells differently."""
+        poster = Poster(self._client, self._upstream, self._url, call.id)
+        if call.task != "chat":
+            return await vectors.answer(call, poster.post, self._quirks.manners)
+        response = await poster.post("/v1/chat/completions", self._spelled(call).encode())
         return Reply(response.status, response.headers, response.chunks(), response.close, rename=self._quirks.rename)
 
     async def models(self) -> list[str]:
@@ -96,6 +99,26 @@ class Http:
                 kwargs = kwargs.with_(enable_thinking=call.thinking)
             document = document.without("enable_thinking").with_(chat_template_kwargs=kwargs)
         return document
+
+
+@dataclass(frozen=True, slots=True)
+class Poster:
+    """Posts JSON for one call to a server of OpenAI mode, whose `/v1` lies at `url`."""
+
+    client: Client
+    upstream: Upstream
+    url: Url
+    call_id: str
+
+    async def post(self, path: str, body: bytes) -> Response:
+        """The response to a body sent to a path under `/v1`; what a refused key is told is raised, without the key."""
+        headers = [*self.upstream.headers, ("content-type", "application/json"), ("x-request-id", self.call_id)]
+        url = self.url.under(path.removeprefix("/v1"))
+        response = await self.client.open(url, "POST", headers, body, limits=self.upstream.limits)
+        if response.status in {401, 403}:
+            said = self.upstream.masked(await drained(response))
+            raise openai.classify(response.status, response.headers, said, 0.0)
+        return response
 
 
 class _Listing(msgspec.Struct):

@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 
 from qiao.clock import Clock
+from qiao.engines import vectors
 from qiao.engines.client import Client, Upstream, drained
 from qiao.engines.connection import Response
 from qiao.engines.engine import Health, Reply, Traits
-from qiao.engines.http import PROBE
+from qiao.engines.http import PROBE, Poster
 from qiao.errors import ProtocolBroken, QiaoError
 from qiao.wire import chunks, openai, sse
 from qiao.wire.call import Call
@@ -42,10 +43,16 @@ class Ollama:
         self._client = client
         self._clock = clock
         self._context = context or CONTEXT
-        self.traits = Traits(any_model=True, checks="types")
+        self.traits = Traits(any_model=True, checks="types", tasks=frozenset({"chat", "embedding"}))
 
     async def open(self, call: Call) -> Reply:
-        """POST /api/chat, always as a stream; an error status is returned in OpenAI mode's envelope."""
+        """POST /api/chat, always as a stream; an error status is returned in OpenAI mode's envelope.
+
+        Embeddings are asked in OpenAI mode, without `dimensions`: not every version sees to them.
+        """
+        if call.task != "chat":
+            poster = Poster(self._client, self._upstream, self._root.under("/v1"), call.id)
+            return await vectors.answer(call, poster.post)
         ollama.check_length(call.document, self._context)
         body = ollama.request(call.document, thinking=call.thinking, context=self._context)
         headers = [*self._upstream.headers, ("content-type", "application/json")]

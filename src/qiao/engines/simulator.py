@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, replace
@@ -12,14 +13,14 @@ from typing import Any, Protocol
 import msgspec
 
 from qiao.clock import SYSTEM_CLOCK, Clock
-from qiao.engines import faults, script, speech
+from qiao.engines import faults, likeness, script, speech
 from qiao.engines.engine import Health, Reply, Traits
 from qiao.engines.faults import base_model
 from qiao.engines.script import Ask
 from qiao.engines.speech import Piece
 from qiao.errors import QiaoError
-from qiao.wire import chunks, openai, sse, tokens
-from qiao.wire.call import Call
+from qiao.wire import chunks, openai, sse, tokens, vectors
+from qiao.wire.call import TASKS, Call, Task
 from qiao.wire.check_messages import Message
 from qiao.wire.chunks import Assembler, ChunkWriter
 from qiao.wire.model import Model
@@ -31,6 +32,7 @@ _CACHE_SIZE = 10_000  # prefixes remembered
 _AROUND, _TURN, _TAGS = 5, 3, 2  # tokens: of the template around a message, before the answer, around a thought
 # Tokens of one picture, frame, film or sound: made up, for nothing is fetched or measured.
 _MEDIA = {"image_url": 256, "video": 128, "video_url": 2_048, "input_audio": 128}
+_DIMENSIONS, _MOST_DIMENSIONS = 1024, 4096  # of a vector: where nobody says, and at most
 _OTHERS = ("的", " the", "，", ",", "是", " a")
 # Their streams repeat the text so far in OpenAI mode too (reference §2.6.3).
 _CUMULATIVE = frozenset({"qwen-mt-plus", "qwen-mt-turbo"})
@@ -49,7 +51,7 @@ class Catalogue(Protocol):
 
     def find(self, name: str) -> Model: ...
 
-    def names(self) -> list[str]: ...
+    def names(self, task: Task = "chat") -> list[str]: ...
 
 
 class Simulator:
@@ -75,6 +77,7 @@ class Simulator:
             usage_in_frames=True,
             rehearsal=rehearsal,
             notice=NOTICE,
+            tasks=frozenset(TASKS),
         )
         self._catalogue = catalogue
         self._pace = pace
@@ -94,7 +97,7 @@ class Simulator:
 
     async def models(self) -> list[str]:
         """The names that it plays."""
-        return self._catalogue.names()
+        return [name for task in TASKS for name in self._catalogue.names(task)]
 
     async def health(self) -> Health:
         """Always ready."""
@@ -115,14 +118,41 @@ class Simulator:
         return None
 
     def _answered(self, fault: faults.Fault | None, call: Call) -> Reply:
-        name = base_model(call.model)
-        ask = script.read(call, self._catalogue.find(name), self._seed)
-        body = self._stream(call, ask) if call.stream else self._whole(call, ask)
+        model = self._catalogue.find(base_model(call.model))
+        if call.task == "embedding":
+            body = self._vectors(call, vectors.embedding(call.document), model)
+        elif call.task == "rerank":
+            body = self._ranks(call, vectors.ranking(call.document))
+        else:
+            ask = script.read(call, model, self._seed)
+            body = self._stream(call, ask) if call.stream else self._whole(call, ask)
         headers = {"content-type": openai.EVENTS if call.stream else openai.JSON}
         if fault is None or fault.kind in faults.ONCE:
             return Reply(200, headers, body, _nothing)
         spoilt = faults.spoil(fault, body, call, self._clock.sleep)
         return Reply(200, headers, spoilt, _nothing, guarded=not self._rehearsal)
+
+    async def _vectors(self, call: Call, asked: vectors.Embedding, model: Model) -> AsyncGenerator[bytes]:
+        sizes = model.dimensions or (_DIMENSIONS,)
+        size = sizes[0] if len(sizes) == 1 and model.known else asked.dimensions or sizes[0]
+
+        def made() -> bytes:
+            rows = [likeness.vector(text, min(size, _MOST_DIMENSIONS)) for text in asked.texts]
+            shown = [vectors.packed(row) for row in rows] if asked.base64 else rows
+            return vectors.embedding_answer(call.id, call.model, shown, sum(map(tokens.count, asked.texts)))
+
+        await self._wait(self._pace.ttft)
+        yield await asyncio.to_thread(made)  # many long texts would hold everybody else up
+
+    async def _ranks(self, call: Call, asked: vectors.Ranking) -> AsyncGenerator[bytes]:
+        def made() -> bytes:
+            scores = [likeness.relevance(asked.query, text) for text in asked.documents]
+            # As the cloud counts: the query once for every document (reference §2.14).
+            counted = tokens.count(asked.query) * len(scores) + sum(map(tokens.count, asked.documents))
+            return vectors.ranking_answer(call.id, call.model, asked, scores, counted)
+
+        await self._wait(self._pace.ttft)
+        yield await asyncio.to_thread(made)
 
     async def _whole(self, call: Call, ask: Ask) -> AsyncGenerator[bytes]:
         assembler = Assembler()

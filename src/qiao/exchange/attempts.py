@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -20,7 +20,6 @@ from qiao.exchange import passages
 from qiao.exchange.balance import Balance, Ticket
 from qiao.exchange.cooldown import CoolDown
 from qiao.gate.routes import Place, Route, Target
-from qiao.wire import checks
 from qiao.wire.call import Call
 from qiao.wire.passage import Passage
 
@@ -54,6 +53,13 @@ class Attempts:
         self._balance = balance
         self._clock = clock
         self._cool_downs: dict[Target, CoolDown] = {}
+
+    def able(self, call: Call, route: Route) -> Route:
+        """The route by those of its engines that have the call's task; an error that says what to do without any."""
+        targets = tuple(t for t in route.targets if self._engines[t.engine].traits.does(call.task, route.model))
+        if not targets:
+            raise passages.unserved(call, route.model)
+        return route if len(targets) == len(route.targets) else replace(route, targets=targets)
 
     async def open(self, call: Call, route: Route) -> Opened:
         """The first answer of the route's engines; the last error when there is none."""
@@ -91,9 +97,7 @@ class Attempts:
         ticket = self._balance.begin(target.engine, asked.hub)
         cool_down.begin()
         try:
-            level = engine.traits.checks
-            size = passages.input_tokens(asked.hub, route.model) if level == "cloud" else None
-            checks.check(asked.hub, route.model, level, stream=call.stream, input_tokens=size)
+            passages.check(asked, route.model, engine.traits.checks, stream=call.stream)
             reply = await engine.open(asked.call)
             if reply.status != 200:
                 raise await passages.refusal(asked.call, reply, self._clock.time())

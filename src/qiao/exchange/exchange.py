@@ -1,7 +1,7 @@
 """The life of a request.
 
 1. A door in `api/` reads the body once and makes a frozen Call.
-2. The catalogue's route gives the ordered engines that may serve its model name.
+2. The catalogue's route gives the ordered engines that may serve its model name, less those without the call's task.
 3. `attempts` puts the call into the engine's protocol, checks it as far as the engine does not, and opens it; connect
    errors, 429 and 5xx go to the next attempt, a 4xx about the caller's own body goes back.
 4. The first event decides: until it is here nothing is sent, so failover is invisible.
@@ -14,12 +14,13 @@ from __future__ import annotations
 from asyncio import CancelledError
 
 from qiao.clock import Clock
-from qiao.errors import Defect, QiaoError
+from qiao.errors import Defect, QiaoError, UnknownModel
+from qiao.exchange import passages
 from qiao.exchange.attempts import Attempts
 from qiao.exchange.relay import Relay, Settle, Settlement
 from qiao.gate import history
 from qiao.gate.billing import Billing
-from qiao.gate.routes import Routes
+from qiao.gate.routes import Route, Routes
 from qiao.wire.call import Call
 
 
@@ -36,7 +37,7 @@ class Exchange:
     async def answer(self, call: Call) -> Relay:
         """Open the call; any QiaoError means that nothing was sent, and the call is settled already."""
         try:
-            route = self._billing.allowed(self._routes.find(call.model))
+            route = self._route(call)
             if route.keep is not None:
                 call = history.trimmed(call, route.keep)
             opened = await self._attempts.open(call, route)
@@ -44,6 +45,13 @@ class Exchange:
             self._refused(call, error)
             raise
         return Relay(call, opened, self._clock, self._settle, self._billing)
+
+    def _route(self, call: Call) -> Route:
+        try:
+            route = self._routes.find(call.model)
+        except UnknownModel as error:
+            raise passages.unserved(call) from error
+        return self._billing.allowed(self._attempts.able(call, route))
 
     def _refused(self, call: Call, error: BaseException) -> None:
         duration = self._clock.monotonic() - call.received

@@ -36,6 +36,7 @@ class Line(msgspec.Struct, omit_defaults=True):
     output: int | None = None
     reasoning: int | None = None
     nano_yuan: int | None = None
+    task: str = "chat"
 
 
 class Passed(msgspec.Struct):
@@ -98,6 +99,7 @@ class Meter:
             settlement.engine,
             answer_id if answer_id != call.id else None,
             error.code if error else None,
+            task=call.task,
         )
         if usage is not None:
             counts.input += usage.input

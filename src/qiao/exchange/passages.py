@@ -7,18 +7,21 @@ from typing import Any, cast
 import msgspec
 
 from qiao.engines.engine import Engine, Reply
-from qiao.errors import InvalidParameter, ProtocolBroken, QiaoError
+from qiao.errors import AccessDenied, InvalidParameter, ProtocolBroken, QiaoError, UnknownModel
 from qiao.gate.routes import Route, Target
-from qiao.wire import dashscope, openai, tokens
+from qiao.wire import checks, dashscope, openai, tokens, vector_checks
 from qiao.wire.call import Call
 from qiao.wire.document import Document
 from qiao.wire.model import Model
 from qiao.wire.passage import Passage
-from qiao.wire.translate import native_call
+from qiao.wire.translate import native_call, native_vectors
 from qiao.wire.translate.native_reply import NativeReply
+from qiao.wire.translate.native_vectors import NativeVectors
 
 MAX_REFUSAL = 2**20
-_URL_HELP = " For details, see: https://help.aliyun.com/zh/model-studio/error-code#error-url"
+_WRONG_PATH = (
+    "url error, please check url！ For details, see: https://help.aliyun.com/zh/model-studio/error-code#error-url"
+)
 
 
 class Outbound(msgspec.Struct, frozen=True):
@@ -37,6 +40,10 @@ def outbound(call: Call, route: Route, target: Target, engine: Engine) -> Outbou
     if call.protocol in engine.traits.protocols and call.protocol == "dashscope":
         document = call.document.with_(model=target.model) if renamed else call.document
         return Outbound(call.with_(model=target.model, document=document), document, None, False, renamed)
+    if call.task != "chat":
+        document = _vectors(call).with_(model=target.model) if renamed else _vectors(call)
+        asked = call.with_(protocol="openai", model=target.model, document=document)
+        return Outbound(asked, document, None, False, renamed)
     options: native_call.Options | None = None
     document = call.document
     if call.protocol == "dashscope":
@@ -63,6 +70,9 @@ def passage(call: Call, sent: Outbound, reply: Reply) -> Passage:
         rename |= {theirs: asked, theirs.replace(b":", b": ", 1): asked}
     if not reply.streamed and "json" not in reply.content_type:
         raise ProtocolBroken(f"The engine answered with {reply.content_type[:60] or 'no content type'}.")
+    if call.task != "chat" and sent.call.protocol == "openai":
+        native = call.protocol == "dashscope"
+        return NativeVectors(call.id, call.task) if native else openai.BodyRelay(call.id, task=call.task, rename=rename)
     if sent.options is not None:
         return NativeReply(
             call.id,
@@ -79,6 +89,19 @@ def passage(call: Call, sent: Outbound, reply: Reply) -> Passage:
     return openai.BodyRelay(call.id, rename=rename)
 
 
+def unserved(call: Call, model: Model | None = None) -> QiaoError:
+    """What a caller hears when no engine is left: the model is for something else, or what to do."""
+    if call.task == "chat":
+        return UnknownModel(param=call.model)
+    if model is None or model.serves(call.task):
+        advice = "set DASHSCOPE_API_KEY for the cloud, or add an engine that has such a model"
+        return UnknownModel(f"No engine here answers {call.task} calls for the model {call.model}: {advice}.")
+    if call.protocol == "dashscope":
+        return InvalidParameter(_WRONG_PATH)
+    text = f"Unsupported model {call.model} for OpenAI compatibility mode."
+    return UnknownModel(text, code="model_not_supported")
+
+
 async def refusal(call: Call, reply: Reply, now: float) -> QiaoError:
     """The error that an answer other than 200 stands for."""
     body = bytearray()
@@ -91,7 +114,16 @@ async def refusal(call: Call, reply: Reply, now: float) -> QiaoError:
     return protocol.classify(reply.status, reply.headers, bytes(body), now)
 
 
-def input_tokens(hub: Document, model: Model) -> int | None:
+def check(sent: Outbound, model: Model, level: checks.Checks, *, stream: bool) -> None:
+    """Refuse what the engine would not notice."""
+    if sent.call.task != "chat":
+        vector_checks.check(sent.hub, sent.call.task, model, level)
+    else:
+        size = _input_tokens(sent.hub, model) if level == "cloud" else None
+        checks.check(sent.hub, model, level, stream=stream, input_tokens=size)
+
+
+def _input_tokens(hub: Document, model: Model) -> int | None:
     """The tokens of all texts, counted only when they could be over the model's limit: a token has a byte or more."""
     raw = hub.raw("messages") or b""
     if model.max_input is None or len(raw) <= min(model.max_input, model.input_limit(True) or model.max_input):
@@ -108,7 +140,16 @@ def input_tokens(hub: Document, model: Model) -> int | None:
 def _right_path(call: Call, model: Model) -> None:
     """A model answers on exactly one native path (reference §3.1); the cloud says so itself."""
     if model.known and model.path not in {None, call.path}:
-        raise InvalidParameter(f"url error, please check url！{_URL_HELP}")
+        raise InvalidParameter(_WRONG_PATH)
+
+
+def _vectors(call: Call) -> Document:
+    """The hub document of an embeddings or rerank call."""
+    if call.protocol == "openai":
+        return call.document
+    if call.headers.get("x-dashscope-async", "").lower() == "enable":
+        raise AccessDenied("Current user api does not support asynchronous calls.")
+    return native_vectors.to_hub(call.document, call.task)
 
 
 def _thinking(document: Document, model: Model) -> bool | None:

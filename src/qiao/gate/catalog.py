@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from qiao.wire.call import Task
 from qiao.wire.model import Model
 
 Table = dict[str, Any]
@@ -41,7 +42,6 @@ class Catalog:
         self._names: dict[str, Model] = {}
         for name, table in _resolved(book):
             self._add(name, table, book["source"])
-        self._chat = [name for name, row in self._names.items() if row.kind == "chat"]
         retired: list[str] = book["retired"]
         self._retired = frozenset(retired)
         self._retired_families = tuple(name.removesuffix("*") for name in retired if name.endswith("*"))
@@ -68,9 +68,9 @@ class Catalog:
         gone = name in self._retired or name.startswith(self._retired_families)
         return gone and not self.find(name).known
 
-    def names(self) -> list[str]:
-        """Every chat model with its listed snapshots and aliases, in the order of the file."""
-        return list(self._chat)
+    def names(self, task: Task = "chat") -> list[str]:
+        """Every model of the cloud for a task, with its listed snapshots and aliases, in the order of the file."""
+        return [name for name, row in self._names.items() if row.kind == task and row.serves(task)]
 
     def _add(self, name: str, table: Table, source: str) -> None:
         snapshots = [f"{name}-{snapshot}" for snapshot in table.pop("snapshots", ())]

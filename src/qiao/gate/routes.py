@@ -10,6 +10,7 @@ from itertools import chain
 from qiao.errors import UnknownModel
 from qiao.gate.catalog import Catalog
 from qiao.gate.history import Keep
+from qiao.wire.call import Task
 from qiao.wire.model import Model
 
 MAX_REMEMBERED = 4096
@@ -38,11 +39,12 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What an engine answers where no route names it: any name, or the Qwen names and its own."""
+    """What an engine answers where no route names it: any name, or its own and the Qwen names of its tasks."""
 
     engine: str
     any_model: bool
     own: Callable[[], Collection[str]] = tuple  # asked anew for a name not yet resolved
+    tasks: Collection[Task] = ("chat",)
 
 
 class Routes:
@@ -94,5 +96,6 @@ class Routes:
         return Route(model, targets)
 
     def _serves(self, scope: Scope, model: Model, name: str) -> bool:
-        chats = model.kind in {"chat", "demo"}
-        return scope.any_model or name in scope.own() or (chats and self._catalog.is_qwen(name))
+        if scope.any_model or name in scope.own():
+            return True
+        return model.task in scope.tasks and (model.known or self._catalog.is_qwen(name))

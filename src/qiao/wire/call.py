@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -14,6 +14,7 @@ Protocol = Literal["openai", "dashscope"]
 # Which native path a model answers on; the OpenAI door has one path for all.
 Path = Literal["text", "multimodal"]
 Task = Literal["chat", "embedding", "rerank"]
+TASKS: tuple[Task, ...] = get_args(Task)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from qiao.wire.call import Path
+from qiao.wire.call import Path, Task
 
 # Whose prices hold: Beijing's, Beijing's but for the names in -us, or the international ones.
 Scope = Literal["mainland", "global", "intl"]
@@ -69,6 +69,18 @@ class Model:
     tiers: tuple[Tier, ...] = ()  # Beijing, yuan; empty: no known price
     intl: tuple[Tier, ...] = ()  # Singapore, US dollars
     source: str = ""
+
+    @property
+    def task(self) -> Task:
+        """What it is for."""
+        return "chat" if self.kind == "demo" else self.kind
+
+    def serves(self, task: Task) -> bool:
+        """Whether it takes calls of this task; nothing speaks against a name that the catalogue does not have.
+
+        An embedding or rerank model without `max_rows` takes files or pictures, on other paths.
+        """
+        return not self.known or (self.task == task and (task == "chat" or self.max_rows is not None))
 
     def thinks(self, asked: bool | None) -> bool:
         """Whether a call thinks, given its `enable_thinking`."""

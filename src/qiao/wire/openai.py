@@ -28,6 +28,7 @@ from qiao.errors import (
 )
 from qiao.wire import retry_after, sse
 from qiao.wire import usage as wire_usage
+from qiao.wire.call import Task
 from qiao.wire.document import UNREADABLE
 from qiao.wire.passage import Rendered
 from qiao.wire.usage import Usage
@@ -44,6 +45,7 @@ _CODES: dict[str, tuple[str, str]] = {
     "DataInspectionFailed": ("data_inspection_failed", "data_inspection_failed"),
     "AccessDenied": ("access_denied", "access_denied"),
     "ModelNotFound": ("model_not_found", "invalid_request_error"),
+    "model_not_supported": ("model_not_supported", "invalid_request_error"),
     "BadRequest.TooLarge": ("invalid_parameter_error", "invalid_request_error"),
     "Throttling.RateQuota": ("limit_requests", "limit_requests"),
     "Throttling": ("limit_requests", "limit_requests"),
@@ -183,6 +185,8 @@ class _Facts(msgspec.Struct):
 
     id: str | int | None = None
     choices: msgspec.Raw = msgspec.Raw(b"null")
+    data: msgspec.Raw = msgspec.Raw(b"null")
+    results: msgspec.Raw = msgspec.Raw(b"null")
     usage: msgspec.Raw = msgspec.Raw(b"null")
     error: msgspec.Raw = msgspec.Raw(b"null")
     code: msgspec.Raw = msgspec.Raw(b"null")
@@ -264,13 +268,18 @@ class EventRelay:
         return True
 
 
+# Where the answer to each task lies.
+_PARTS: dict[Task, str] = {"chat": "choices", "embedding": "data", "rerank": "results"}
+
+
 class BodyRelay:
     """A JSON answer of OpenAI mode to a client of OpenAI mode, as it came (a Passage)."""
 
     content_type = JSON
 
-    def __init__(self, call_id: str, *, rename: Mapping[bytes, bytes] | None = None) -> None:
+    def __init__(self, call_id: str, *, task: Task = "chat", rename: Mapping[bytes, bytes] | None = None) -> None:
         self._call_id = call_id
+        self._part = _PARTS[task]
         self._rename = rename or {}
         self._pieces: list[bytes] = []
         self.usage: Usage | None = None
@@ -288,13 +297,15 @@ class BodyRelay:
             facts = _facts.decode(body)
         except UNREADABLE as error:
             raise ProtocolBroken("The engine's answer is not JSON.") from error
-        if bytes(facts.choices) == _null:
-            raise error_in(body) or ProtocolBroken("The engine's answer is not a chat completion.")
+        if bytes(getattr(facts, self._part)) == _null:
+            raise error_in(body) or ProtocolBroken(f"The engine's answer has no {self._part}.")
         self.answer_id = str(facts.id or self._call_id).removeprefix("chatcmpl-")
         self.usage = wire_usage.read(facts.usage)
         self.finished = True
         for old, new in self._rename.items():
             body = body.replace(old, new)
+        if facts.id is None and self._part != "choices":  # servers of one's own give embeddings no id
+            body = b'%b,"id":"%b"}' % (body.rstrip()[:-1], self._call_id.encode())
         return body
 
     def fail(self, error: QiaoError) -> bytes:

@@ -55,6 +55,7 @@ class _Wire(msgspec.Struct):
     completion_tokens: int | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    total_tokens: int | None = None
     image_tokens: int | None = None
     video_tokens: int | None = None
     audio_tokens: int | None = None
@@ -78,9 +79,13 @@ def read(raw: bytes | msgspec.Raw) -> Usage | None:
     prompt = wire.prompt_tokens_details or wire.input_tokens_details or _Details()
     completion = wire.completion_tokens_details or wire.output_tokens_details or _Details()
     search = (wire.plugins and wire.plugins.search) or _Search()
+    asked = wire.prompt_tokens if wire.prompt_tokens is not None else wire.input_tokens
+    answered = wire.completion_tokens if wire.completion_tokens is not None else wire.output_tokens
+    if asked is None and answered is None:
+        asked = wire.total_tokens  # embeddings and reranking have nothing but input, and some tell only the sum
     return Usage(
-        input=_clamp(wire.prompt_tokens if wire.prompt_tokens is not None else wire.input_tokens),
-        output=_clamp(wire.completion_tokens if wire.completion_tokens is not None else wire.output_tokens),
+        input=_clamp(asked),
+        output=_clamp(answered),
         cached=_clamp(prompt.cached_tokens),
         reasoning=None if completion.reasoning_tokens is None else _clamp(completion.reasoning_tokens),
         cache_written=_clamp(prompt.cache_creation_input_tokens),

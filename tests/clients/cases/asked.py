@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 MODEL = "qwen-plus"
 VISION_MODEL = "qwen-vl-plus"
+EMBEDDING_MODEL = "text-embedding-v4"
+RERANK_MODEL = "qwen3-rerank"
 UNKNOWN_MODEL = "no-such-model"
 WRONG_KEY = "sk-wrong"
 
@@ -60,6 +62,10 @@ CALCULATE = {
     },
 }
 TOOLS = [WEATHER, CALCULATE]
+
+QUERY = "什么是文本排序模型"
+DOCUMENTS = ["量子计算是计算科学的一个前沿领域", "文本排序模型广泛用于搜索引擎和推荐系统", "the price of apples"]
+BEST = 1  # of the documents, for the query
 
 # A red square of 16 pixels.
 PIXELS = "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAIAAACQkWg2AAAAFklEQVR42mP4z8BAEmIY1TCqYfhqAACQ+f8B8u7oVwAAAABJRU5ErkJggg=="
@@ -114,6 +120,21 @@ def check_counts(prompt: int, completion: int, total: int) -> None:
     assert prompt > 0, prompt
     assert completion > 0, completion
     assert total == prompt + completion, (prompt, completion, total)
+
+
+def check_vectors(query: list[float], documents: list[list[float]]) -> None:
+    """The vectors are of one size and of length 1, and the best document lies nearest."""
+    near = [sum(a * b for a, b in zip(query, vector, strict=True)) for vector in documents]
+    assert near.index(max(near)) == BEST, near
+    assert all(abs(sum(number * number for number in vector) - 1) < 1e-3 for vector in [query, *documents])
+
+
+def check_ranks(ranks: list[tuple[int, float]]) -> None:
+    """The best document comes first, and the scores lie between 0 and 1."""
+    scores = [score for _, score in ranks]
+    assert ranks[0][0] == BEST, ranks
+    assert scores == sorted(scores, reverse=True), ranks
+    assert all(0 <= score <= 1 for score in scores), ranks
 
 
 def check_cumulative(texts: list[str]) -> None:

@@ -110,3 +110,32 @@ def models_list(server):
     status, _, text = _curl(server, "/compatible-mode/v1/models")
     assert status == 200, text
     assert asked.MODEL in [model["id"] for model in json.loads(text)["data"]]
+
+
+def vector_of_a_text(server):
+    body = {"model": asked.EMBEDDING_MODEL, "input": asked.QUERY, "dimensions": 64}
+    status, _, text = _curl(server, "/compatible-mode/v1/embeddings", body)
+    assert status == 200, text
+    assert len(json.loads(text)["data"][0]["embedding"]) == 64
+    native = {"model": asked.EMBEDDING_MODEL, "input": {"texts": [asked.QUERY]}, "parameters": {"dimension": 64}}
+    status, _, text = _curl(server, "/api/v1/services/embeddings/text-embedding/text-embedding", native)
+    assert status == 200, text
+    assert len(json.loads(text)["output"]["embeddings"][0]["embedding"]) == 64
+
+
+def vector_ranks(server):
+    ranking = {"query": asked.QUERY, "documents": asked.DOCUMENTS}
+    for path in ("/compatible-api/v1/reranks", "/v1/rerank"):
+        status, _, text = _curl(server, path, {"model": asked.RERANK_MODEL, **ranking})
+        assert status == 200, text
+        asked.check_ranks([(row["index"], row["relevance_score"]) for row in json.loads(text)["results"]])
+    native = {"model": asked.RERANK_MODEL, "input": ranking}
+    status, _, text = _curl(server, "/api/v1/services/rerank/text-rerank/text-rerank", native)
+    assert status == 200, text
+    assert json.loads(text)["output"]["results"][0]["index"] == asked.BEST
+
+
+def vector_ranks_refused_in_the_flat_envelope(server):
+    status, _, text = _curl(server, "/compatible-api/v1/reranks", {"model": asked.RERANK_MODEL, "query": "q"})
+    assert status == 400, text
+    assert list(json.loads(text)) == ["code", "message", "request_id"]

@@ -193,3 +193,31 @@ def fault_429_is_rate_limit_error(server):
         with asked.raises(errors.RateLimitError) as caught:
             client.chat.completions.create(model=f"{asked.MODEL}!429", messages=asked.WHO)
         assert caught.error.status_code == 429
+
+
+def vector_of_each_text(server):
+    with _client(server) as client:
+        answer = client.embeddings.create(
+            model=asked.EMBEDDING_MODEL, input=[asked.QUERY, *asked.DOCUMENTS], dimension=256
+        )
+    assert [row.index for row in answer.embeddings] == [0, 1, 2, 3]
+    query, *documents = [row.embedding for row in answer.embeddings]
+    asked.check_vectors(query, documents)
+    assert answer.request_id == answer.headers["x-request-id"]
+    assert answer.usage.total_tokens > 0
+
+
+def vector_ranks(server):
+    with _client(server) as client:
+        answer = client.rerank.create(
+            model=asked.RERANK_MODEL, query=asked.QUERY, documents=asked.DOCUMENTS, return_documents=True
+        )
+    asked.check_ranks([(result.index, result.relevance_score) for result in answer.results])
+    assert answer.results[0].document.text == asked.DOCUMENTS[asked.BEST]
+
+
+def vector_of_an_unknown_model_is_told(server):
+    with _client(server) as client:
+        with asked.raises((errors.NotFoundError, errors.BadRequestError)) as caught:
+            client.embeddings.create(model=asked.UNKNOWN_MODEL, input="a")
+        assert caught.error.message

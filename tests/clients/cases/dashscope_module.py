@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 import asked
 import dashscope
-from dashscope import Generation, MultiModalConversation
+from dashscope import Generation, MultiModalConversation, TextEmbedding, TextReRank
 from dashscope.aigc.generation import AioGeneration
 
 
@@ -330,3 +330,40 @@ def fault_in_the_middle_of_a_stream_is_the_last_event(server):
     assert last.status_code == HTTPStatus.BAD_REQUEST  # this client's own number for every error event
     assert last.code
     assert last.message
+
+
+def vector_of_each_text(server):
+    _at(server)
+    texts = [asked.QUERY, *asked.DOCUMENTS]
+    response = _ok(TextEmbedding.call(asked.EMBEDDING_MODEL, input=texts, dimension=256, text_type="query"))
+    rows = response.output["embeddings"]
+    assert [row["text_index"] for row in rows] == [0, 1, 2, 3]
+    query, *documents = [row["embedding"] for row in rows]
+    assert len(query) == 256
+    asked.check_vectors(query, documents)
+    assert response.usage["total_tokens"] > 0
+
+
+def vector_ranks(server):
+    _at(server)
+    response = _ok(TextReRank.call(asked.RERANK_MODEL, asked.QUERY, asked.DOCUMENTS, return_documents=True, top_n=2))
+    results = response.output.results
+    asked.check_ranks([(result.index, result.relevance_score) for result in results])
+    assert len(results) == 2
+    assert results[0]["document"]["text"] == asked.DOCUMENTS[asked.BEST]
+    assert response.usage["total_tokens"] > 0
+
+
+def vector_of_too_many_texts_is_told(server):
+    _at(server)
+    response = TextEmbedding.call(asked.EMBEDDING_MODEL, input=["a"] * 11)
+    assert response.status_code == HTTPStatus.BAD_REQUEST
+    assert response.code == "InvalidParameter"
+    assert "should not be larger than 10" in response.message
+
+
+def vector_fault_429_is_told(server):
+    _at(server)
+    response = TextReRank.call(f"{asked.RERANK_MODEL}!429", asked.QUERY, asked.DOCUMENTS)
+    assert response.status_code == HTTPStatus.TOO_MANY_REQUESTS
+    assert response.code == "Throttling.RateQuota"

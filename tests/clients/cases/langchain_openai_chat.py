@@ -5,7 +5,7 @@ from __future__ import annotations
 import asked
 import openai
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
-from langchain_openai import ChatOpenAI
+from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 
 
 def _chat(server, **settings) -> ChatOpenAI:
@@ -99,3 +99,15 @@ async def asynchronous(server):
 def fault_429_is_rate_limit_error(server):
     with asked.raises(openai.RateLimitError):
         _chat(server, model=f"{asked.MODEL}!429").invoke("你好")
+
+
+def vector_store_of_openai_embeddings(server):
+    embeddings = OpenAIEmbeddings(
+        model=asked.EMBEDDING_MODEL,
+        base_url=server.openai,
+        api_key=server.key,
+        check_embedding_ctx_length=False,  # else it sends token ids, which the cloud refuses as well
+        chunk_size=10,
+    )
+    documents = embeddings.embed_documents([*asked.DOCUMENTS, *("filler",) * 12])
+    asked.check_vectors(embeddings.embed_query(asked.QUERY), documents[:3])

@@ -7,6 +7,8 @@ import uuid
 import asked
 import dashscope
 from langchain_community.chat_models.tongyi import ChatTongyi
+from langchain_community.document_compressors.dashscope_rerank import DashScopeRerank
+from langchain_community.embeddings import DashScopeEmbeddings
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
 
@@ -119,3 +121,20 @@ async def asynchronous(server):
 def fault_429_once_is_retried(server):
     model = f"{asked.MODEL}!429-once;key={uuid.uuid4()}"
     assert _chat(server, model=model, max_retries=3).invoke("你是谁？").content
+
+
+def vector_store_of_dashscope_embeddings(server):
+    dashscope.base_http_api_url = server.native
+    embeddings = DashScopeEmbeddings(model=asked.EMBEDDING_MODEL, dashscope_api_key=server.key, max_retries=1)
+    documents = embeddings.embed_documents([*asked.DOCUMENTS, *("filler",) * 12])  # more than one request takes
+    assert len(documents) == 15
+    asked.check_vectors(embeddings.embed_query(asked.QUERY), documents[:3])
+
+
+def vector_ranks_by_dashscope_rerank(server):
+    dashscope.base_http_api_url = server.native
+    reranker = DashScopeRerank(dashscope_api_key=server.key, top_n=2)
+    reranker.model = asked.RERANK_MODEL  # it overrides the one given with a model that the cloud has retired
+    ranks = reranker.rerank(asked.DOCUMENTS, asked.QUERY)
+    asked.check_ranks([(rank["index"], rank["relevance_score"]) for rank in ranks])
+    assert len(ranks) == 2

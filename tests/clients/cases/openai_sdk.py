@@ -330,3 +330,32 @@ def fault_in_the_middle_of_a_stream_is_api_error(server):
     with _client(server) as client, asked.raises(openai.APIError) as caught:
         list(client.chat.completions.create(model=model, messages=asked.WHO, stream=True))
     assert caught.error.message
+
+
+def vector_of_each_text(server):
+    with _client(server) as client:
+        answer = client.embeddings.create(model=asked.EMBEDDING_MODEL, input=[asked.QUERY, *asked.DOCUMENTS])
+    query, *documents = [row.embedding for row in answer.data]
+    assert len(query) == 1024
+    asked.check_vectors(query, documents)
+    assert answer.usage.prompt_tokens == answer.usage.total_tokens > 0
+
+
+def vector_as_plain_numbers_of_a_size(server):
+    with _client(server) as client:
+        answer = client.embeddings.create(
+            model=asked.EMBEDDING_MODEL, input=asked.QUERY, dimensions=64, encoding_format="float"
+        )
+    assert len(answer.data[0].embedding) == 64
+
+
+def vector_of_too_many_texts_is_bad_request_error(server):
+    with _client(server) as client:
+        with asked.raises(openai.BadRequestError) as caught:
+            client.embeddings.create(model=asked.EMBEDDING_MODEL, input=["a"] * 11)
+        assert "should not be larger than 10" in str(caught.error)
+
+
+def vector_fault_429_is_rate_limit_error(server):
+    with _client(server) as client, asked.raises(openai.RateLimitError):
+        client.embeddings.create(model=f"{asked.EMBEDDING_MODEL}!429", input="a")
