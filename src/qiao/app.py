@@ -31,8 +31,9 @@ from qiao.engines.dashscope import Cloud, Place
 from qiao.engines.discovered import Discovered
 from qiao.engines.engine import Engine
 from qiao.engines.http import Http
-from qiao.engines.local import Local, Tuning
+from qiao.engines.local import Local
 from qiao.engines.ollama import Ollama
+from qiao.engines.resident import Tuning
 from qiao.engines.simulator import Pace, Simulator
 from qiao.exchange.attempts import Attempts
 from qiao.exchange.exchange import Exchange

@@ -42,7 +42,7 @@ def offspring(pid: int | None) -> int:
 
 async def child_of(local: Local) -> Child:
     await local.start()
-    child = local._child
+    child = local._resident.child
     assert child is not None
     await child.ready(10)
     return child
@@ -98,7 +98,7 @@ async def test_a_process_killed_in_the_middle_ends_the_stream_with_an_error_and_
     await until(lambda: child.state != "ready")
     assert (await answer(local, "谢谢"))["message"]["content"] == "不客气！"
     assert time.monotonic() - began < 5
-    assert local._running == 0
+    assert local._resident.turns.running == 0
     await local.close()
 
 
@@ -155,11 +155,11 @@ async def test_a_call_cancelled_while_it_waits_frees_the_engine(engine: Callable
     os.kill(child.pid, signal.SIGSTOP)
     opening = asyncio.create_task(local.open(call("你好", stream=True)))
     await asyncio.sleep(0.05)
-    assert local._running == 1
+    assert local._resident.turns.running == 1
     opening.cancel()
     with pytest.raises(asyncio.CancelledError):
         await opening
-    assert local._running == 0
+    assert local._resident.turns.running == 0
     os.kill(child.pid, signal.SIGCONT)
     await local.close()
 

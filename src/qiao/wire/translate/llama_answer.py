@@ -28,6 +28,7 @@ class _Timings(msgspec.Struct):
 class _Progress(msgspec.Struct):
     total: int = 0
     cache: int = 0
+    processed: int = 0  # of the total, those from the cache included
 
 
 class _Event(Chunk):
@@ -75,6 +76,7 @@ class Answer:
 
     def __init__(self, ask: Ask, call_id: str, model: str, created: int) -> None:
         self.finished = False
+        self.progress = ""  # how far the prompt has been read: "512/2048"
         self._ask = ask
         self._call_id = call_id
         self._writer = ChunkWriter(call_id, model, created, thinking=ask.thinking)
@@ -115,6 +117,7 @@ class Answer:
         if given(chunk.prompt_progress):
             progress = _decode(chunk.prompt_progress, _Progress)
             self._input, self._cached = progress.total, progress.cache
+            self.progress = f"{progress.processed}/{progress.total}"
         if (counts := chunk.counts) is not None:
             self._input, self._cached = counts.input, counts.cached
             if (last := self._streams.get(self._last)) is not None and last.finish != "cut":
