@@ -6,7 +6,7 @@ import logging
 import sys
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
 from typing import BinaryIO, TextIO
 
@@ -61,6 +61,7 @@ class Metrics(Collector):
         self.passed: Counter[tuple[str, str]] = Counter()  # method, status
         self.engines: defaultdict[str, EngineCounts] = defaultdict(EngineCounts)
         self.active: Callable[[], int] = lambda: 0
+        self.waiting: Callable[[], Mapping[str, int]] = dict[str, int]  # by engine
         self.refresh: Callable[[], None] = lambda: None  # counts what still waits
         self.registry = CollectorRegistry()
         self.registry.register(self)
@@ -87,7 +88,10 @@ class Metrics(Collector):
         for labels, count in self.passed.items():
             passed.add_metric(labels, count)
         active = GaugeMetricFamily("qiao_active_requests", "Requests being answered.", self.active())
-        yield from (calls, tokens, attempts, ttft, duration, active, passed)
+        waiting = GaugeMetricFamily("qiao_waiting_calls", "Calls waiting for a local model.", labels=["engine"])
+        for name, count in self.waiting().items():
+            waiting.add_metric([name], count)
+        yield from (calls, tokens, attempts, ttft, duration, active, waiting, passed)
 
     def render(self) -> bytes:
         """The text that Prometheus reads."""

@@ -144,17 +144,24 @@ async def test_one_call_only_when_parallel_calls_are_not_wanted(local: Local) ->
     assert choice["finish_reason"] == "tool_calls"
 
 
-@pytest.mark.parametrize("stream", [False, True])
-async def test_a_named_tool_is_called_whatever_is_asked(local: Local, stream: bool) -> None:
+async def test_a_named_tool_is_called_whatever_is_asked(local: Local) -> None:
     for question in ("你好", "北京现在多少度？"):
-        if stream:
-            chunks = await streamed(local, question, tools=TOOLS, tool_choice=NAMED)
-            calls = [tool for chunk in chunks for tool in chunk["choices"][0]["delta"].get("tool_calls", ())]
-            assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
-        else:
-            calls = (await answer(local, question, tools=TOOLS, tool_choice=NAMED))["message"]["tool_calls"]
+        choice = await answer(local, question, tools=TOOLS, tool_choice=NAMED)
+        calls = choice["message"]["tool_calls"]
         assert [call["function"]["name"] for call in calls] == ["calculate"]
         assert list(json.loads(calls[0]["function"]["arguments"])) == ["expression"]
+        assert choice["finish_reason"] == "tool_calls"
+
+
+async def test_a_forced_call_is_streamed_as_it_is_made(local: Local) -> None:
+    chunks = await streamed(local, "计算 15*23+7", tools=TOOLS, tool_choice=NAMED)
+    tools = [tool for chunk in chunks for tool in chunk["choices"][0]["delta"].get("tool_calls", ())]
+    assert tools[0]["function"] == {"name": "calculate", "arguments": ""}
+    assert tools[0]["id"].startswith("call_")
+    assert len(tools) > 3
+    assert all(tool["id"] == "" and "name" not in tool["function"] for tool in tools[1:])
+    assert json.loads("".join(tool["function"]["arguments"] for tool in tools)) == {"expression": "15*23+7"}
+    assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
 
 
 async def test_some_tool_is_called_when_one_is_required(local: Local) -> None:

@@ -54,10 +54,9 @@ def _embedded(settings: dict[str, Any]) -> Callable[[], None]:
     params.n_parallel = settings["parallel"]
     params.kv_unified = False  # shared memory that runs out fails every call that runs, not only the last one
     params.n_batch = params.n_ubatch = settings["batch"]
-    if settings["role"] != "chat":
-        params.embedding = True
-    if settings["role"] == "rerank":
-        params.pooling_type = engine.llama_pooling_type.LLAMA_POOLING_TYPE_RANK
+    params.embedding = settings["role"] != "chat"
+    if settings["pooling"]:
+        params.pooling_type = engine.llama_pooling_type[f"LLAMA_POOLING_TYPE_{settings['pooling'].upper()}"]
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = settings["threads"]
     params.n_threads_http = settings["parallel"] + 4
     params.cache_ram_mib = settings["cache_mib"]
@@ -86,10 +85,11 @@ def _binary(settings: dict[str, Any]) -> Callable[[], None]:
         "--threads-http": settings["parallel"] + 4,
         "--cache-ram": settings["cache_mib"],
         "--mmproj": settings["projector"],
+        "--pooling": settings["pooling"],
     }
     line = [settings["binary"], *(str(part) for pair in options.items() if pair[1] is not None for part in pair)]
     line += ["--no-kv-unified", "--jinja", "--offline", "--no-webui", "--no-slots"]
-    line += {"chat": [], "embedding": ["--embedding"], "rerank": ["--rerank", "--pooling", "rank"]}[settings["role"]]
+    line += {"chat": [], "embedding": ["--embedding"], "rerank": ["--rerank"]}[settings["role"]]
     process = subprocess.Popen(  # noqa: S603  # the operator's own setting
         line,
         stdin=subprocess.DEVNULL,

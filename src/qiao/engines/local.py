@@ -84,7 +84,7 @@ class Local:
             await resident.start()
         if resident.weights is None:
             raise EngineUnavailable(resident.reason)
-        if call.task != resident.role:
+        if call.task != resident.role or call.task != "chat":
             raise InvalidParameter(f"The model {call.model} is for {resident.role} calls here, not for {call.task}.")
         loaded = self._known(resident.weights)
         if not resident.built_in:

@@ -26,6 +26,7 @@ class Settings:
     weights: str
     projector: str | None = None
     role: Role = "chat"
+    pooling: str | None = None  # none, mean, cls, last or rank, where the weights do not say it
     context: int = 4096  # tokens of each call
     parallel: int = 4  # calls at once; the memory is context times parallel, taken at the start
     batch: int = 64  # tokens read at once: also how long a cancelled or a waiting call waits (engine §2.4)

@@ -29,6 +29,8 @@ PATIENCE = 10.0  # seconds that a call waits for the weights, and one more for s
 SLOW_DISK = 200 * 10**6
 # A call may wait for a long prompt; between two tokens little time passes.
 LIMITS = Limits(head=600.0, idle=120.0)
+# How Qwen's models of a role make one vector of their tokens', where the weights do not say.
+_POOLING = {"chat": None, "embedding": "last", "rerank": "rank"}
 _JSON = [("content-type", "application/json")]
 
 
@@ -43,6 +45,7 @@ class Tuning:
     waiting: int = 64  # calls that may wait for a turn, of one key half as many
     batch: int = 64
     binary: str | None = None
+    silence: float = 10.0  # seconds without a sign of life after which the process is started again
     lazy: bool = False  # load with the first call
     idle: float | None = None  # seconds without a call after which the memory is given back; 0 is never
     residents: Residents | None = None  # the models that share this machine's memory
@@ -147,12 +150,14 @@ class Resident:
             weights=str(weights.files[0].resolve()),
             projector=str(weights.projector) if weights.projector else None,
             role=self.role,
+            pooling=None if weights.role == self.role else _POOLING[self.role],
             context=context,
             parallel=self._parallel,
             batch=tuning.batch if self.role == "chat" else context,  # pooling wants the whole input in one batch
             threads=tuning.threads or max(physical_cores() - 1, 1),
             cache_mib=16 if self.built_in else 1024,
             binary=tuning.binary,
+            silence=tuning.silence,
         )
 
     @asynccontextmanager

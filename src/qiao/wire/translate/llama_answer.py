@@ -16,6 +16,7 @@ from qiao.errors import EngineFailed, ProtocolBroken
 from qiao.wire import chunks, sse
 from qiao.wire.chunks import Choice, Chunk, ChunkWriter, ToolDelta, ToolFunction, given
 from qiao.wire.translate.llama import Ask
+from qiao.wire.translate.llama_call import ForcedCall
 from qiao.wire.usage import Usage
 
 T = TypeVar("T")
@@ -35,11 +36,6 @@ class _Event(Chunk):
     """A chunk with what llama-server adds to it."""
 
     timings: _Timings | None = None
-
-
-class _Call(msgspec.Struct):
-    name: str
-    arguments: msgspec.Raw
 
 
 class _Token(msgspec.Struct):
@@ -66,8 +62,9 @@ class _Stream:
     made: int = 0
     thought: int = 0
     before: int | None = None  # made before the answer began
-    held: str = ""  # text that may be the beginning of a stop text, or of a forced call
+    held: str = ""  # text that may be the beginning of a stop text
     tools: int = 0
+    forced: ForcedCall | None = None
     finish: str = ""
 
 
@@ -150,9 +147,9 @@ class Answer:
         return out
 
     def _text(self, stream: _Stream, text: str, at: int, logprobs: Any) -> bytes:
-        stream.held += text
         if self._ask.forced:
-            return b""
+            return self._forced(stream, text, at)
+        stream.held += text
         found = [place for stop in self._ask.stop if (place := stream.held.find(stop)) >= 0]
         if found:
             text, stream.held = stream.held[: min(found)], ""
@@ -160,6 +157,16 @@ class Answer:
         free = len(stream.held) - _overlap(stream.held, self._ask.stop)
         text, stream.held = stream.held[:free], stream.held[free:]
         return self._writer.text(text, at, logprobs) if text else b""
+
+    def _forced(self, stream: _Stream, text: str, at: int) -> bytes:
+        """A piece of the JSON that stands for a tool call."""
+        call = stream.forced = stream.forced or ForcedCall()
+        piece = call.feed(text)
+        out = b""
+        if call.name is not None and not stream.tools:
+            stream.tools = 1
+            out = self._writer.tool(0, self._id(stream, at), call.name, "", at)
+        return out + (self._writer.arguments(0, piece, at) if piece else b"")
 
     def _tool(self, stream: _Stream, tool: ToolDelta, at: int) -> bytes:
         function = tool.function or ToolFunction()
@@ -174,14 +181,10 @@ class Answer:
         """The engine's own end of a choice, with what was held back."""
         stream.finish = reason
         text, stream.held = stream.held, ""
-        if self._ask.forced and text:
-            try:
-                call = msgspec.json.decode(text, type=_Call)
-            except msgspec.DecodeError:  # cut by max_tokens: there is no call to make
-                return self._writer.text(text, at) + self._writer.finish(reason, at)
-            stream.tools = 1
-            out = self._writer.tool(0, self._id(stream, at), call.name, bytes(call.arguments).decode(), at)
-            return out + self._writer.finish("tool_calls", at)
+        if stream.forced is not None:
+            text = stream.forced.held  # cut by max_tokens: there is no call to make
+            if stream.tools and reason == "stop":
+                reason = "tool_calls"
         return (self._writer.text(text, at) if text else b"") + self._writer.finish(reason, at)
 
     def _cut(self, stream: _Stream, reason: str, at: int) -> bytes:
