@@ -195,7 +195,7 @@ async def test_json_mode_gives_json(local: Local) -> None:
 
 async def test_a_broken_schema_is_the_callers_mistake(local: Local) -> None:
     form = {"type": "json_schema", "json_schema": {"name": "p", "schema": {"type": "nope"}}}
-    with pytest.raises(InvalidParameter, match="nope"):
+    with pytest.raises(InvalidParameter, match=r"^JSON schema error at #: unrecognized type nope"):
         await local.open(call("你好", response_format=form))
 
 
@@ -224,6 +224,28 @@ async def test_several_choices_come_one_per_chunk_and_cost_their_prompt_once(loc
     chunks = await streamed(local, "你好", n=2)
     assert all(len(chunk["choices"]) == 1 for chunk in chunks)
     assert joined(chunks, index=0) == joined(chunks, index=1) == two["choices"][0]["message"]["content"]
+
+
+async def test_more_choices_than_the_engine_answers_at_once_are_refused(local: Local) -> None:
+    with pytest.raises(InvalidParameter, match=r"Range of n should be \[1, 4\]"):
+        await local.open(call("你好", n=5))
+
+
+async def test_a_prompt_is_read_once_for_both_turns_of_a_conversation(local: Local) -> None:
+    turns = [{"role": "system", "content": "你是助手。" * 40}, {"role": "user", "content": "谢谢"}]
+    first = await whole(local, turns)
+    more = [first["choices"][0]["message"], {"role": "user", "content": "你好"}]
+    second = (await whole(local, turns + more))["usage"]
+    assert second["prompt_tokens_details"]["cached_tokens"] > 0.8 * first["usage"]["prompt_tokens"]
+
+
+async def test_a_window_with_one_token_left_gives_one_and_a_full_one_is_refused(local: Local) -> None:
+    empty = (await whole(local, "a", max_tokens=1))["usage"]["prompt_tokens"] - 1
+    full = " a" * (4095 - empty)
+    usage = (await whole(local, full, max_tokens=9))["usage"]
+    assert (usage["prompt_tokens"], usage["completion_tokens"]) == (4095, 1)
+    with pytest.raises(InputTooLong):
+        await local.open(call(full + " a"))
 
 
 async def test_the_same_seed_gives_the_same_answer(local: Local) -> None:

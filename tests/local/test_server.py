@@ -15,7 +15,7 @@ from threading import Event
 
 import pytest
 
-from .conftest import LONG
+from .conftest import LONG, alive
 from .serving import Served, served
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -67,6 +67,20 @@ def test_a_client_that_asks_for_it_sees_how_far_the_prompt_is_read(server: Serve
     assert not [
         line for line in server.ask("你好" * 900, stream=True, max_tokens=5).splitlines() if line.startswith(":")
     ]
+
+
+def test_a_model_that_nobody_asks_is_unloaded_and_the_server_stays_ready(tmp_path: Path) -> None:
+    with served(tmp_path, QIAO_IDLE="0.01") as running:
+        assert THANKS in running.ask("谢谢")
+        engine = running.engine
+        for _ in range(500):
+            if not alive(engine):
+                break
+            time.sleep(0.02)
+        assert not alive(engine)
+        assert running.get("/readyz") == 200
+        assert THANKS in running.ask("谢谢")
+    assert "model_unloaded" in (tmp_path / "log").read_text()
 
 
 # Run by every Python process of the server: notes each address that something connects to or looks up.

@@ -21,6 +21,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
+import structlog
+
 from qiao.engines.process import Process, Settings
 from qiao.errors import EngineOccupied, EngineUnavailable
 
@@ -29,6 +31,7 @@ BACK_OFF = (0.1, 0.5, 2.0)  # seconds before the first, second, third restart
 WINDOW = 60.0  # seconds in which three crashes are too many
 LONGEST_SOCKET = 100  # a Unix socket's address holds 107 bytes
 _LOADING = "The local model is loading."
+log = structlog.get_logger("qiao.local")
 # Held around each load: gives the settings that fit now, or raises NoRoom.
 Admission = Callable[[Settings], AbstractAsyncContextManager[Settings]]
 
@@ -128,16 +131,16 @@ class Child:
         while True:
             self._enter("starting", _LOADING)
             if (why := await self._load()) is not None:
-                self._enter("stopped", why)
+                self._give_up(why)
                 return
             ended = await self._serve()
             self._enter("crashed", f"The local model ended with {ended} and is being restarted.")
+            log.warning("model_crashed", weights=self._settings.weights, ended=ended)
             self._crashes.append(clock())
             error = self._process.error if self._process is not None else ""
             await self._end()
             if len(self._crashes) == len(BACK_OFF) and clock() - self._crashes[0] < WINDOW:
-                why = f"The local model crashed three times in a minute, last with {ended}. {error}"
-                self._enter("stopped", why.strip())
+                self._give_up(f"The local model crashed three times in a minute, last with {ended}. {error}".strip())
                 return
             await asyncio.sleep(BACK_OFF[len(self._crashes) - 1])
 
@@ -176,6 +179,10 @@ class Child:
         process, self._process = self._process, None
         if process is not None:
             await process.close()
+
+    def _give_up(self, why: str) -> None:
+        self._enter("stopped", why)
+        log.error("model_stopped", weights=self._settings.weights, reason=why)
 
     def _enter(self, state: State, reason: str) -> None:
         self.state, self.reason = state, reason

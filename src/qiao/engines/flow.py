@@ -100,7 +100,7 @@ def refusal(status: int, body: bytes) -> QiaoError:
     if refused.type == "exceed_context_size_error":
         return InputTooLong(refused.n_ctx)
     if 400 <= status < 500:
-        return InvalidParameter(refused.message)
+        return InvalidParameter(refused.message.rpartition("Automatic parser generation failed: ")[2])
     if status == 503:
         return EngineOccupied("The local model is loading.", retry_after=5.0)
     return EngineFailed(f"The local model failed: {refused.message}")

@@ -101,6 +101,8 @@ class Local:
 
     async def _chat(self, call: Call, loaded: llama.Loaded) -> Reply:
         ask = llama.ask(call, self._find(call.model), loaded)
+        if ask.choices > (most := self._resident.turns.at_once):
+            raise InvalidParameter(f"Range of n should be [1, {most}]", param="n")
         created = int(time.time())
         flow = Flow(call, Answer(ask, call.id, call.model, created), await self._resident.turn(call, ask.choices))
         try:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+import structlog
+
 from qiao.engines.child import Child
 from qiao.engines.client import Client, Url
 from qiao.engines.connection import Limits, Response
@@ -31,6 +33,7 @@ SLOW_DISK = 200 * 10**6
 LIMITS = Limits(head=600.0, idle=120.0)
 # How Qwen's models of a role make one vector of their tokens', where the weights do not say.
 _POOLING = {"chat": None, "embedding": "last", "rerank": "rank"}
+log = structlog.get_logger("qiao.local")
 _JSON = [("content-type", "application/json")]
 
 
@@ -108,6 +111,7 @@ class Resident:
     async def rest(self) -> None:
         """Give the memory back until the next call, unless somebody asks."""
         if self.idle and self.child is not None:
+            log.info("model_unloaded", engine=self.name)
             await self.child.rest()
 
     async def close(self) -> None:

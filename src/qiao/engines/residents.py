@@ -21,7 +21,6 @@ log = structlog.get_logger("qiao.local")
 class Resident(Protocol):
     """A model that can be told to give its memory back."""
 
-    name: str
     used: float  # seconds, monotonic, of its last call
 
     @property
@@ -65,7 +64,6 @@ class Residents:
             if self._available() >= needed:
                 break
             if resident.idle:
-                log.info("model_unloaded", engine=resident.name, reason="memory is needed for another model")
                 await resident.rest()
         return self._available()
 

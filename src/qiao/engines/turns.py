@@ -41,7 +41,7 @@ class Turns:
     def __init__(self, at_once: int, *, waiting: int, each: int, on_idle: Callable[[], None] | None = None) -> None:
         self.running = 0  # calls
         self.waiting = 0
-        self._at_once = self._free = at_once
+        self.at_once = self._free = at_once
         self._most = waiting
         self._each = each
         self._on_idle = on_idle or (lambda: None)  # told when nothing runs or waits any more
@@ -58,7 +58,7 @@ class Turns:
 
         EngineOccupied when the queue is full: 429 for this key alone, 503 for all.
         """
-        turn = Turn(principal, min(places, self._at_once), self._ended)
+        turn = Turn(principal, min(places, self.at_once), self._ended)
         if self.waiting or turn.places > self._free:
             self._admit(principal)
         self._queues.setdefault(principal, deque()).append(turn)
@@ -90,7 +90,7 @@ class Turns:
 
     def _wait(self, calls: int) -> float:
         """Seconds in which so many calls will have been answered."""
-        return min(max(calls * self._seconds / self._at_once, 1.0), LONGEST)
+        return min(max(calls * self._seconds / self.at_once, 1.0), LONGEST)
 
     def _serve(self) -> None:
         """Give the free places to the next key, which then goes to the end of the line."""
