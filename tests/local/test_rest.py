@@ -10,11 +10,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from qiao.engines.client import Client
 from qiao.engines.local import Local
 from qiao.engines.resident import Tuning
 from qiao.engines.residents import Residents
 from qiao.errors import EngineUnavailable, InputTooLong, InvalidParameter
+from qiao.gate.catalog import Catalog
 from qiao.weights import header, memory
+from tests.weights.making import model
 
 from .conftest import WEIGHTS, alive, answer, call, child_of, streamed, until
 
@@ -157,6 +160,20 @@ async def test_a_process_started_for_vectors_gives_them_and_no_chat(
     assert [len(row["embedding"]) for row in rows] == [192, 192]
     turn.end()
     await local.close()
+
+
+@pytest.mark.parametrize("name", ["Qwen3 4B", "Qwen3-4B-Q4_K_M", "Qwen3 4B my merge"])
+def test_weights_of_a_known_family_are_sampled_as_their_makers_advise(
+    client: Client, tmp_path: Path, name: str
+) -> None:
+    catalog = Catalog.load()
+    weights = header.read(model(tmp_path / "w.gguf", name=name))
+    local = Local(weights.path, client=client, runtime=tmp_path, find=catalog.find)
+    loaded, row = local._known(weights), catalog.find("qwen3-4b")
+    assert row.sampling.temperature == 0.7
+    assert (loaded.sampling, loaded.sampling_thinking) == (row.sampling, row.sampling_thinking)
+    unknown = header.read(model(tmp_path / "u.gguf", name="My own"))
+    assert Local(weights.path, client=client, runtime=tmp_path, find=catalog.find)._known(unknown).sampling is None
 
 
 async def test_a_chat_model_refuses_other_tasks(local: Local) -> None:

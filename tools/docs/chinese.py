@@ -75,9 +75,7 @@ TEXT = {
     "GGUF file of a local engine": "本地引擎的 GGUF 文件",
     "Context length of a local or Ollama engine in tokens": "本地引擎或 Ollama 引擎的上下文长度（token）",
     "What a local engine is for; without it what its weights are made for": "本地引擎的用途；不设则按权重本身的用途",
-    "Threads of a local engine; without it the processor's cores but one": (
-        "本地引擎的线程数；不设则为处理器核数减一"
-    ),
+    "Threads of a local engine; without it the processor's cores but one": ("本地引擎的线程数；不设则为处理器核数减一"),
     "Calls that a local engine answers at once, each with the memory of its context": (
         "本地引擎同时回答的调用数，每个都占用其上下文的内存"
     ),
