@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -48,6 +48,7 @@ class Tuning:
     waiting: int = 64  # calls that may wait for a turn, of one key half as many
     batch: int = 64
     binary: str | None = None
+    projector: Path | None = None  # where it does not lie beside the weights
     silence: float = 10.0  # seconds without a sign of life after which the process is started again
     lazy: bool = False  # load with the first call
     idle: float | None = None  # seconds without a call after which the memory is given back; 0 is never
@@ -86,10 +87,11 @@ class Resident:
         """Read the weights' header and begin to load them, a lazy model with its first call; returns at once."""
         if self.child is None:
             try:
-                self.weights = header.read(self._path)
+                weights = header.read(self._path)
             except header.BadWeights as error:
                 self.reason = str(error)
                 return
+            self.weights = replace(weights, projector=self._tuning.projector or weights.projector)
             self.child = Child(self._settings(self.weights), self._runtime, self._admission)
             if self._tuning.lazy:
                 await self.child.rest()
@@ -151,7 +153,7 @@ class Resident:
         tuning = self._tuning
         context = tuning.context or min(weights.context or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
         return Settings(
-            weights=str(weights.files[0].resolve()),
+            weights=str(weights.files[0].absolute()),  # not what it links to: shards are found by the name
             projector=str(weights.projector) if weights.projector else None,
             role=self.role,
             pooling=None if weights.role == self.role else _POOLING[self.role],
