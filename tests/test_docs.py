@@ -15,7 +15,9 @@ from qiao.config import Settings
 from qiao.errors import EngineFailed
 from qiao.exchange.meter import Meter
 from qiao.exchange.relay import Outcome, Settlement
+from qiao.gate.billing import Billing
 from qiao.gate.catalog import Catalog
+from qiao.gate.prices import PriceBook
 from qiao.telemetry import CallLog, Metrics
 from qiao.wire.call import Call
 from qiao.wire.document import Document
@@ -149,6 +151,15 @@ async def test_every_response_header_is_in_the_reference() -> None:
                 asked = stage.CALL | {"stream": stream}
                 path = "/v1/chat/completions"
                 seen |= (await bridge.ask(path, asked, origin="https://app.example.com", **headers)).headers.keys()
+    async with (
+        stage.scripted(stage.Asked.whole) as cloud,
+        stage.bridge(engine="cloud", api_key="sk-1", cloud_url=cloud.url) as bridge,
+    ):
+        seen |= (await bridge.chat()).headers.keys()
+    rows = [{"name": "own", "kind": "simulator"}]
+    routes = [{"model": "*", "engines": ["own"], "history": {"rounds": 1}}]
+    async with stage.bridge(engines=rows, routes=routes) as bridge:
+        seen |= (await bridge.chat(messages=[{"role": "user", "content": "x"}] * 2)).headers.keys()
     assert seen - plain == set(doors.RESPONSE)
 
 
@@ -164,13 +175,16 @@ def logged() -> dict[str, object]:
     """The line of a call of which everything is known."""
     lines = io.BytesIO()
 
+    catalog = Catalog.load()
+    billing = Billing(catalog, PriceBook(catalog), {"cloud": "mainland"}, SYSTEM_CLOCK)
+
     async def settle() -> None:
-        meter = Meter(Metrics(), CallLog(lines), Catalog.load(), SYSTEM_CLOCK, frozenset({"cloud"}))
+        meter = Meter(Metrics(), CallLog(lines), billing, SYSTEM_CLOCK)
         document = Document.parse(json.dumps(stage.CALL).encode())
         call = Call("id", "openai", None, "qwen-plus", document, stream=True, received=0.0)
         usage = Usage(input=9, output=2, cached=1, reasoning=1)
         error = EngineFailed("")
-        meter.settle(Settlement(call, "broken", 200, "cloud", usage, error, "theirs", 1, ttft=0.1, duration=1.0))
+        meter.settle(Settlement(call, "broken", 200, "cloud", "qwen-plus", usage, error, "theirs", 1, 0.1, 1.0))
         meter.flush()
 
     asyncio.run(settle())

@@ -39,8 +39,11 @@ from qiao.engines.simulator import Pace, Simulator
 from qiao.exchange.attempts import Attempts
 from qiao.exchange.exchange import Exchange
 from qiao.exchange.meter import Meter
+from qiao.gate.billing import Billing
 from qiao.gate.catalog import Catalog
+from qiao.gate.history import Keep
 from qiao.gate.keys import Keys
+from qiao.gate.prices import PriceBook
 from qiao.gate.routes import Routes, Scope, Target
 from qiao.secret import Secret
 
@@ -94,14 +97,15 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
     engines = [_engine(row, settings, client, catalog, clock, residents) for row in _rows(settings)]
     by_name = {engine.name: engine for engine in engines}
     scopes = [_scope(engine) for engine in engines]
-    routes = Routes(catalog, scopes, _patterns(settings), settings.aliases)
+    billing = _billing(settings, catalog, clock)
+    keeps = {row.model: Keep(row.history.rounds, row.history.tokens) for row in settings.routes if row.history}
+    routes = Routes(catalog, scopes, _patterns(settings), settings.aliases, keeps)
     drain = Drain()
     metrics = telemetry.Metrics()
     metrics.active = lambda: drain.count
-    paid = frozenset(engine.name for engine in engines if isinstance(engine, Cloud))
     calls = telemetry.CallLog(sys.stderr.buffer if settings.log_calls else None)
-    meter = Meter(metrics, calls, catalog, clock, paid)
-    exchange = Exchange(routes, Attempts(by_name, clock), clock, meter.settle)
+    meter = Meter(metrics, calls, billing, clock)
+    exchange = Exchange(routes, billing, Attempts(by_name, clock), clock, meter.settle)
     shelter = Shelter(_sizes(settings), drain)
     cloud = next((engine for engine in engines if isinstance(engine, Cloud)), None)
     doors = _doors(
@@ -249,6 +253,19 @@ def _local(row: EngineRow, settings: Settings, client: Client, catalog: Catalog,
         find=catalog.find,
         name=row.name,
         tuning=tuning,
+    )
+
+
+def _billing(settings: Settings, catalog: Catalog, clock: Clock) -> Billing:
+    """Cloud engines bill, by their region's prices."""
+    try:
+        book = PriceBook.of(catalog, settings.prices.model_dump(mode="json"))
+    except ValueError as error:
+        raise ConfigError(f"prices: {error}", f"prices：{error}") from None
+    rows = [row for row in _rows(settings) if row.kind == "cloud"]
+    places = {row.name: regions.find(row.region or settings.region) for row in rows}
+    return Billing(
+        catalog, book, {name: region.scope for name, region in places.items()}, clock, unknown=settings.prices.unknown
     )
 
 

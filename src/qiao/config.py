@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import tomllib
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -86,11 +87,21 @@ class EngineRow(_Strict):
     idle: float | None = Field(None, ge=0, description="Minutes as in `QIAO_IDLE`, for this engine")
 
 
+class HistoryRow(_Strict):
+    """What of a long conversation a route sends on."""
+
+    rounds: int | None = Field(None, ge=1, description="The last rounds: a question and what followed it")
+    tokens: int | None = Field(None, ge=1, description="What fits so many tokens, newest first")
+
+
 class RouteRow(_Strict):
     """One `[[routes]]` row: a model name or pattern and the engines to try, in order."""
 
     model: str = Field(description="A model name; * and ? are wildcards")
     engines: list[str] = Field(min_length=1, description="Engine names, or name=MODEL to ask for another model there")
+    history: HistoryRow | None = Field(
+        None, description="What of a long conversation is sent on: rounds, tokens, or both; all of it if left out"
+    )
 
 
 class TimeoutRow(_Strict):
@@ -106,6 +117,52 @@ class TimeoutRow(_Strict):
         None, ge=0, description="To keep the port open after SIGTERM, for load balancers; 0 on loopback, else 3"
     )
     body: float = Field(60.0, gt=0, description="For a request body to arrive")
+
+
+class TierRow(_Strict):
+    """One tier of an own price, per million tokens."""
+
+    up_to: int | None = Field(None, ge=1, description="Input tokens of a request up to which it holds")
+    input: float = Field(ge=0, description="Input")
+    output: float = Field(ge=0, description="Output")
+    output_thinking: float | None = Field(None, ge=0, description="Output of an answer that thought")
+    cached: float | None = Field(None, ge=0, description="Input found in the implicit cache; 20 % of input if left out")
+    image: float | None = Field(None, ge=0, description="Images and films in the input")
+    audio: float | None = Field(None, ge=0, description="Sound in the input")
+    output_mixed: float | None = Field(None, ge=0, description="Text that answers more than text")
+    output_audio: float | None = Field(None, ge=0, description="Sound in the output, whose text is then free")
+
+
+class PriceRow(_Strict):
+    """One `[[prices.models]]` row: a price of your own."""
+
+    model: str = Field(description="A model name; * and ? are wildcards")
+    since: date | None = Field(None, description="The first day on which it holds; of several the newest counts")
+    currency: Literal["CNY", "USD"] = Field("CNY", description="Currency")
+    tiers: list[TierRow] = Field(min_length=1, description="Prices per million tokens by the length of the input")
+
+    @field_validator("tiers", mode="after")
+    @classmethod
+    def _ascending(cls, tiers: list[TierRow]) -> list[TierRow]:
+        ends = [tier.up_to for tier in tiers]
+        bounds = [end for end in ends[:-1] if end is not None]
+        if ends[-1] is not None or len(bounds) != len(ends) - 1 or bounds != sorted(set(bounds)):
+            raise _Mistake(
+                "tiers need an ascending up_to each, but for the last one, which has none",
+                "各档都要有递增的 up_to，最后一档没有",
+            )
+        return tiers
+
+
+class PricesRow(_Strict):
+    """`[prices]`."""
+
+    dollar: float | None = Field(None, gt=0, description="Yuan per US dollar; the catalogue's rate if left out")
+    unknown: Literal["refuse", "free"] | None = Field(
+        None,
+        description="What becomes of a cloud model without a known price; left out, it is served, its cost unknown",
+    )
+    models: list[PriceRow] = Field([], description="Your own prices, before the catalogue's")
 
 
 class LimitRow(_Strict):
@@ -167,6 +224,7 @@ class Settings(BaseSettings):
     timeouts: TimeoutRow = Field(
         default_factory=lambda: TimeoutRow.model_validate({}), description="Time limits in seconds"
     )
+    prices: PricesRow = Field(default_factory=lambda: PricesRow.model_validate({}), description="Prices of your own")
     limits: LimitRow = Field(default_factory=lambda: LimitRow.model_validate({}), description="Size limits")
 
     @classmethod

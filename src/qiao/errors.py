@@ -10,6 +10,7 @@
     │   ├── MissingKey              401
     │   ├── WrongKey                401
     │   ├── AccessDenied            403
+    │   │   └── UnpricedModel       403  nobody knows what the model costs, and that is refused
     │   ├── UnknownModel            404
     │   ├── UnknownPath             404  no such path, or not without the cloud
     │   ├── WrongMethod             400
@@ -127,6 +128,17 @@ class AccessDenied(CallerError):
 
     status = 403
     code = "AccessDenied"
+
+
+class UnpricedModel(AccessDenied):
+    """Nobody knows what the model costs; `param` holds its name."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            f"The price of {model} is not known, and this server refuses calls without one: "
+            'set it under [[prices.models]], or prices.unknown = "free".',
+            param=model,
+        )
 
 
 class UnknownModel(CallerError):

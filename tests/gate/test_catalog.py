@@ -18,6 +18,8 @@ BOOK = """
 dated = 2026-01-01
 source = "a page"
 retired = ["old-*"]
+dollar = 7
+[searches]
 [families.f]
 abilities = ["tools"]
 [models.m]
@@ -130,6 +132,8 @@ def test_a_regional_build_has_no_price_of_beijing():
     for name in ("qwen-plus-us", "qwen-plus-2025-12-01-us", "qwen-flash-ja"):
         assert CATALOG.find(name).known
         assert CATALOG.find(name).tiers == ()
+    assert CATALOG.find("qwen-plus-us").intl == CATALOG.find("qwen-plus").intl != ()
+    assert CATALOG.find("qwen-flash-ja").intl == ()
 
 
 @pytest.mark.parametrize("name", ["gpt-4o", "", "Qwen-Plus", "qwen-plus-1331", "qwen-plus-2507", "qwen3-99b", "latest"])
@@ -197,12 +201,13 @@ def test_every_row_agrees_with_itself(row):
 
 @pytest.mark.parametrize("row", EVERY, ids=lambda row: row.name)
 def test_the_tiers_of_every_row_ascend_to_an_open_one(row):
-    ends = [tier.up_to for tier in row.tiers]
-    assert not ends or ends[-1] is None
-    assert all(low < high for low, high in itertools.pairwise(ends[:-1]))
-    for low, high in itertools.pairwise(row.tiers):
-        assert low.input < high.input
-        assert low.output < high.output
+    for tiers in (row.tiers, row.intl):
+        ends = [tier.up_to for tier in tiers]
+        assert not ends or ends[-1] is None
+        assert all(low < high for low, high in itertools.pairwise(ends[:-1]))
+        for low, high in itertools.pairwise(tiers):
+            assert low.input < high.input
+            assert low.output < high.output
 
 
 def test_every_ability_is_explained_at_the_head_of_the_file():

@@ -1,16 +1,21 @@
 """Costs in whole nano-yuan: the published figures, and what must hold for any usage."""
 
+from datetime import date
+from decimal import Decimal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qiao.gate.catalog import Catalog
-from qiao.gate.prices import NANO, cost, yuan
+from qiao.gate.prices import NANO, OwnPrice, Price, PriceBook, yuan
 from qiao.wire import usage as wire_usage
 from qiao.wire.model import Model, Tier
 from qiao.wire.usage import Usage
 
 CATALOG = Catalog.load()
+BOOK = PriceBook(CATALOG)
+cost = BOOK.cost
 MILLION = 1_000_000
 COUNTS = st.integers(0, 2_000_000)
 USAGES = st.builds(
@@ -62,7 +67,7 @@ def test_a_request_costs_what_the_price_page_says(name, input_tokens, thought, i
     assert price(name, input_tokens, thought=thought) == (into, out)
 
 
-@pytest.mark.parametrize("name", ["qwen3-omni-flash", "qwen-plus-us", "qwen3-235b-a22b", "somebody-elses"])
+@pytest.mark.parametrize("name", ["qwen3.5-omni-plus", "qwen-plus-us", "qwen3-235b-a22b", "somebody-elses"])
 def test_a_model_without_a_known_price_has_no_cost(name):
     assert cost(CATALOG.find(name), Usage(input=10, output=10), thought=False) is None
 
@@ -138,7 +143,7 @@ def test_a_cost_is_never_negative_and_grows_with_the_answer(model, usage, though
     assert spent is not None
     assert more is not None
     assert 0 <= spent.nano <= more.nano
-    assert sum(part.tokens for part in spent.parts) == usage.input + usage.output
+    assert sum(part.number for part in spent.parts) == usage.input + usage.output
 
 
 @given(PRICED, USAGES)
@@ -177,3 +182,103 @@ def test_the_rate_changes_just_past_the_end_of_a_tier(model, thought):
 )
 def test_an_amount_is_shown_exactly(nano, text):
     assert yuan(nano) == text
+
+
+def test_singapore_bills_in_dollars_at_the_set_rate():
+    spent = cost(CATALOG.find("qwen-plus"), Usage(input=1_000, output=100), thought=False, scope="intl")
+    assert spent is not None
+    assert spent.formula == "1000 × $0.40/M + 100 × $1.20/M = ¥0.0038168, $1 = ¥7.34"
+    assert spent.nano == (1_000 * 400 + 100 * 1_200) * 734 // 100
+    dearer = PriceBook(CATALOG, dollar=Decimal("7.5"))
+    assert dearer.price(CATALOG.find("qwen-plus"), "intl") == BOOK.price(CATALOG.find("qwen-plus"), "intl")
+    again = dearer.cost(CATALOG.find("qwen-plus"), Usage(input=1_000_000), thought=False, scope="intl")
+    assert again is not None
+    assert again.nano == 9 * NANO
+
+
+@pytest.mark.parametrize(
+    ("name", "scope", "price"),
+    [
+        ("qwen3-max", "global", "¥2.50"),
+        ("qwen3-max-us", "global", "$1.20"),
+        ("qwen3-max", "intl", "$1.20"),
+        ("qwen3-max-us", "mainland", None),
+        ("qwen-flash-ja", "global", None),
+        ("qwen-math-plus", "intl", None),
+        ("qwen3-max", None, None),
+    ],
+)
+def test_a_region_has_the_prices_of_its_scope_or_none(name, scope, price):
+    found = BOOK.price(CATALOG.find(name), scope)
+    assert price == (found and yuan(found.tiers[0].input * MILLION, found.currency))
+
+
+def test_a_hit_of_the_implicit_cache_may_have_a_price_of_its_own():
+    spent = cost(CATALOG.find("qwen3.8-max"), Usage(input=1_000, cached=1_000), thought=False, scope="intl")
+    assert spent is not None
+    assert spent.formula.startswith("1000 × $0.25/M = ")
+
+
+# 1,000 tokens each of text and images in, of text and of sound out: the example of the Qwen-Omni page, ¥0.0519.
+SPOKEN = b"""{"prompt_tokens": 2000, "completion_tokens": 2000,
+    "prompt_tokens_details": {"text_tokens": 1000, "image_tokens": 1000},
+    "completion_tokens_details": {"text_tokens": 1000, "audio_tokens": 1000}}"""
+
+
+@pytest.mark.parametrize(
+    ("wire", "nano"),
+    [
+        (SPOKEN, 51_900_000),
+        (SPOKEN.replace(b'"audio_tokens": 1000', b'"audio_tokens": 0').replace(b"2000,\n", b"1000,\n"), 6_400_000),
+        (b'{"prompt_tokens": 1000, "completion_tokens": 1000}', 2_000_000),
+        (b'{"input_tokens": 1000, "output_tokens": 0, "audio_tokens": 400, "video_tokens": 100}', 10_350_000),
+    ],
+)
+def test_sound_and_images_have_rates_of_their_own_and_the_text_of_a_spoken_answer_is_free(wire, nano):
+    usage = wire_usage.read(wire)
+    assert usage is not None
+    spent = cost(CATALOG.find("qwen-omni-turbo"), usage, thought=False)
+    assert spent is not None
+    assert spent.nano == nano
+
+
+def test_a_search_costs_its_fee_and_a_fee_that_nobody_knows_is_said():
+    native = b'{"input_tokens": 0, "output_tokens": 0, "plugins": {"search": {"count": 3, "strategy": "%s"}}}'
+    known, unknown = (wire_usage.read(native % strategy) for strategy in (b"agent_max", b"turbo"))
+    assert known is not None
+    assert unknown is not None
+    spent = cost(CATALOG.find("qwen-plus"), known, thought=False, scope="intl")
+    assert spent is not None
+    assert (spent.nano, spent.more) == (3 * 10_000_000 * 734 // 100, False)
+    assert spent.formula == "0 + 3 × $10.00/K = ¥0.2202, $1 = ¥7.34"
+    open_ended = cost(CATALOG.find("qwen-plus"), unknown, thought=False)
+    assert open_ended is not None
+    assert (open_ended.nano, open_ended.more) == (0, True)
+    assert open_ended.formula == "0 < ¥0.00"
+
+
+def test_an_own_price_comes_first_from_its_day_on():
+    def own(pattern, input_price, since=date.min):
+        return OwnPrice(pattern, Price((Tier(None, input_price, 0),)), since)
+
+    book = PriceBook(CATALOG, [own("qwen-plus*", 5), own("qwen-plus", 7, date(2027, 1, 1)), own("mine", 0)])
+
+    def price(name, on):
+        found = book.price(CATALOG.find(name), "mainland", on)
+        return found and found.tiers[0].input
+
+    assert price("qwen-plus", date(2026, 12, 31)) == 5
+    assert price("qwen-plus", date(2027, 1, 1)) == 7
+    assert price("qwen-plus-latest", date(2027, 1, 1)) == 5
+    assert price("qwen-max", date(2027, 1, 1)) == 2_400
+    assert price("mine", date(2027, 1, 1)) == 0
+    assert price("yours", date(2027, 1, 1)) is None
+
+
+@given(PRICED, USAGES, st.sampled_from(["mainland", "global", "intl"]))
+def test_the_formula_s_terms_add_up_to_the_cost(model, usage, scope):
+    spent = cost(model, usage, thought=False, scope=scope)
+    if spent is not None:
+        rates = {"CNY": Decimal(1), "USD": Decimal("7.34")}
+        exact = sum(part.number * part.rate * part.percent * rates[part.currency] / 100 for part in spent.parts)
+        assert abs(exact - spent.nano) <= Decimal("0.5")

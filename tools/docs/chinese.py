@@ -48,6 +48,36 @@ TEXT = {
     "Further names for models": "模型的别名",
     "Time limits in seconds": "时间限制（秒）",
     "Size limits": "大小限制",
+    "History": "对话历史",
+    "`history` of a route.": "路由的 `history`。",
+    "The last rounds: a question and what followed it": "最近几轮：一个问题及其后的内容",
+    "What fits so many tokens, newest first": "从最新的开始，放得进这么多 token 的内容",
+    "What of a long conversation is sent on: rounds, tokens, or both; all of it if left out": (
+        "长对话发送哪些内容：轮数 rounds、token 数 tokens 或两者；不写则全部发送"
+    ),
+    "How many messages of the conversation were not sent on, where its route has `history`.": (
+        "对话中有多少条消息没有发送（路由设置了 `history` 时）。"
+    ),
+    "Prices of your own": "自定价格",
+    "Yuan per US dollar; the catalogue's rate if left out": "一美元合多少元；不写则用目录中的汇率",
+    "What becomes of a cloud model without a known price; left out, it is served, its cost unknown": (
+        "云端模型价格未知时怎么办；不写则照常调用，费用记为未知"
+    ),
+    "Your own prices, before the catalogue's": "自定价格，优先于目录价",
+    "Prices": "价格",
+    "`[[prices.models]]`, one table for each price of your own.": "`[[prices.models]]`，每个自定价格一张表。",
+    "Tiers": "分档",
+    "In `tiers` of a price: one row for each length of the input.": "价格的 `tiers` 中，每档输入长度一行。",
+    "The first day on which it holds; of several the newest counts": "从哪天起生效；有多个时以最新的为准",
+    "Currency": "货币",
+    "Prices per million tokens by the length of the input": "每百万 token 的价格，按输入长度分档",
+    "Input tokens of a request up to which it holds": "适用的输入 token 数上限",
+    "Output of an answer that thought": "思考后回答的输出",
+    "Input found in the implicit cache; 20 % of input if left out": "命中隐式缓存的输入；不写则为输入价的 20 %",
+    "Images and films in the input": "输入中的图片与视频",
+    "Sound in the input": "输入中的音频",
+    "Text that answers more than text": "输入不止文本时的文本输出",
+    "Sound in the output, whose text is then free": "音频输出（此时文本输出不计费）",
     "To connect to an engine": "连接引擎",
     "To the first byte of an answer": "等待回答的首个字节",
     "Between two reads of an answer": "回答过程中两次读取之间",
@@ -201,8 +231,11 @@ TEXT = {
     "Input tokens that came from the cloud's cache.": "命中云端缓存的输入 token 数。",
     "Output tokens, thinking included.": "输出 token 数，含思考部分。",
     "Output tokens that were thinking.": "输出中属于思考的 token 数。",
-    "Cost at the list price in billionths of a yuan; only for the cloud.": (
-        "按目录价计算的费用，单位为十亿分之一元；仅限云端。"
+    "Cost in billionths of a yuan, by the price book; only for the cloud, and where the price is known.": (
+        "按价格表计算的费用，单位为十亿分之一元；仅限云端，且价格已知时才有。"
+    ),
+    "What a whole answer of the cloud cost, in yuan; streams have it in the call log only.": (
+        "云端完整回答的费用（元）；流式回答的费用只在调用日志里。"
     ),
     "Attempts until the answer; 0 where there was none.": "得到回答所用的尝试次数；没有回答时为 0。",
     "Milliseconds to the first byte of the answer.": "到回答首字节的毫秒数。",
@@ -213,9 +246,16 @@ TEXT = {
     "What happens": "发生什么",
     # models
     "Models": "模型",
-    "Lengths in tokens; prices in yuan per million tokens, Beijing, list price. – is not known to the sources.": (
-        "长度单位为 token；价格为北京地域目录价，单位为元/百万 token。– 表示资料中没有。"
+    "Lengths in tokens; list prices per million tokens: in yuan in Beijing, in US dollars in Singapore. "
+    "– is not known to the sources.": (
+        "长度单位为 token；价格为每百万 token 的目录价：北京以元计，新加坡以美元计。– 表示资料中没有。"
     ),
+    "Singapore in": "新加坡输入价",
+    "Singapore out": "新加坡输出价",
+    "cached": "命中缓存",
+    "images": "图片",
+    "sound": "音频",
+    "mixed": "输入不止文本时",
     "Dated": "目录日期",
     "Source": "资料来源",
     "Names with a date, `-latest` or `-preview` behind them have the row of the name without it.": (

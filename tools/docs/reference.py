@@ -18,12 +18,12 @@ from pydantic_core import PydanticUndefined
 
 from qiao.cli import commands, simulate, text
 from qiao.cli.options import COMMANDS
-from qiao.config import EngineRow, RouteRow, Settings
+from qiao.config import EngineRow, HistoryRow, PriceRow, RouteRow, Settings, TierRow
 from qiao.engines import regions
 from qiao.gate import prices
 from qiao.gate.catalog import Catalog
 from qiao.telemetry import Metrics
-from qiao.wire.model import Model, Tier
+from qiao.wire.model import Currency, Model, Tier
 from tools.docs import chinese, doors
 from tools.docs.table import table
 
@@ -35,6 +35,9 @@ _WIDTH = "100"
 _TABLES: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("Engines", "`[[engines]]`, one table for each engine, takes the place of `engine`.", EngineRow),
     ("Routes", "`[[routes]]`, one table for each route; the first whose pattern fits is taken.", RouteRow),
+    ("History", "`history` of a route.", HistoryRow),
+    ("Prices", "`[[prices.models]]`, one table for each price of your own.", PriceRow),
+    ("Tiers", "In `tiers` of a price: one row for each length of the input.", TierRow),
 )
 
 
@@ -201,17 +204,20 @@ def models_page(say: Say) -> Iterator[str]:
     models = [catalog.find(name) for name in book["models"]]
     yield say("Models")
     yield say(
-        "Lengths in tokens; prices in yuan per million tokens, Beijing, list price. – is not known to the sources."
+        "Lengths in tokens; list prices per million tokens: in yuan in Beijing, in US dollars in Singapore. "
+        "– is not known to the sources."
     )
     yield f"{say('Dated')} {catalog.dated}. {say('Source')}: {book['source']}."
     yield say("Names with a date, `-latest` or `-preview` behind them have the row of the name without it.")
     yield f"## {say('Chat')}"
-    head = [say(cell) for cell in ("Model", "Thinks", "Context", "Input", "Output", "Price in", "Price out")]
+    priced = ("Price in", "Price out", "Singapore in", "Singapore out")
+    head = [say(cell) for cell in ("Model", "Thinks", "Context", "Input", "Output", *priced)]
     chats = [model for model in models if model.kind == "chat"]
     yield table(head, [_chat_row(model, say) for model in chats])
     yield f"## {say('Embedding and rerank')}"
     others = [model for model in models if model.kind in {"embedding", "rerank"}]
-    head = [say(cell) for cell in ("Model", "Kind", "Input of one row", "Rows", "Dimensions", "Price in")]
+    cells = ("Model", "Kind", "Input of one row", "Rows", "Dimensions", "Price in", "Singapore in")
+    head = [say(cell) for cell in cells]
     yield table(head, [_other_row(model, say) for model in others])
 
 
@@ -220,26 +226,39 @@ _THINKS = {"never": "no", "off": "when asked", "on": "unless told not to", "only
 
 def _chat_row(model: Model, say: Say) -> list[str]:
     lengths = map(_count, (model.context, model.max_input, model.max_output))
-    tiers = [_price(tier, say) for tier in model.tiers] or [("–", "–")]
-    prices_in, prices_out = zip(*tiers, strict=True)
-    return [f"`{model.name}`", say(_THINKS[model.thinking]), *lengths, "<br>".join(prices_in), "<br>".join(prices_out)]
+    return [f"`{model.name}`", say(_THINKS[model.thinking]), *lengths, *_prices(model, say)]
 
 
-def _price(tier: Tier, say: Say) -> tuple[str, str]:
+def _prices(model: Model, say: Say) -> Iterator[str]:
+    """Beijing's input and output, Singapore's input and output; a line for each tier."""
+    books: tuple[tuple[tuple[Tier, ...], Currency], ...] = ((model.tiers, "CNY"), (model.intl, "USD"))
+    for tiers, currency in books:
+        rows = [_price(tier, currency, say) for tier in tiers] or [("–", "–")]
+        yield from ("<br>".join(column) for column in zip(*rows, strict=True))
+
+
+def _price(tier: Tier, currency: Currency, say: Say) -> tuple[str, str]:
     up_to = f" ≤ {_count(tier.up_to)}" if tier.up_to else ""
-    thought = f" ({say('thinking')} {_yuan(tier.output_thinking)})" if tier.output_thinking is not None else ""
-    return _yuan(tier.input) + up_to, _yuan(tier.output) + thought
+    into = {"cached": tier.cached, "images": tier.image, "sound": tier.audio}
+    out = {"thinking": tier.output_thinking, "mixed": tier.output_mixed, "sound": tier.output_audio}
+
+    def said(plain: int, others: dict[str, int | None]) -> str:
+        listed = [f"{say(name)} {_amount(rate, currency)}" for name, rate in others.items() if rate is not None]
+        return _amount(plain, currency) + (f" ({', '.join(listed)})" if listed else "")
+
+    return said(tier.input, into) + up_to, said(tier.output, out)
 
 
 def _other_row(model: Model, say: Say) -> list[str]:
     dimensions = ", ".join(map(str, model.dimensions)) or "–"
-    price = _price(model.tiers[0], say)[0] if model.tiers else "–"
-    return [f"`{model.name}`", say(model.kind), _count(model.max_input), _count(model.max_rows), dimensions, price]
+    limits = [_count(model.max_input), _count(model.max_rows)]
+    beijing, _, singapore, _ = _prices(model, say)
+    return [f"`{model.name}`", say(model.kind), *limits, dimensions, beijing, singapore]
 
 
 def _count(tokens: int | None) -> str:
     return f"{tokens:,}" if tokens else "–"
 
 
-def _yuan(nano_per_token: int) -> str:
-    return prices.yuan(nano_per_token * 10**6)
+def _amount(nano_per_token: int, currency: Currency) -> str:
+    return prices.yuan(nano_per_token * 10**6, currency)

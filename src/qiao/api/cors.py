@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from qiao.api.visit import HeaderList, Visit
 
 _METHODS = b"GET, POST, DELETE, OPTIONS"
-_EXPOSED = b"x-request-id, x-qiao-engine, x-qiao-notice, retry-after"
+_EXPOSED = b"x-request-id, x-qiao-engine, x-qiao-notice, x-qiao-cost, x-qiao-left-out, retry-after"
 
 
 class Cors:

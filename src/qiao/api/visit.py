@@ -11,6 +11,7 @@ from qiao.api.attendance import Attendance
 from qiao.api.shelter import Shelter
 from qiao.errors import BodyTimeout, BodyTooLarge, Draining, KeyRefused, NoCredit, QiaoError
 from qiao.exchange.relay import Relay
+from qiao.gate import prices
 from qiao.wire import dashscope, openai, sse
 from qiao.wire.call import Principal, Protocol
 
@@ -136,7 +137,10 @@ class Visit:
                 await self._stream(relay, stream, attendance)
         else:
             body = b"".join([piece async for piece in relay.stream()])
-            await self.answer(relay.opened.reply.status, relay.content_type, body, self._of(relay))
+            headers = self._of(relay)
+            if (cost := relay.cost) is not None:
+                headers.append((b"x-qiao-cost", f"{prices.yuan(cost.nano)[1:]} CNY".encode()))
+            await self.answer(relay.opened.reply.status, relay.content_type, body, headers)
 
     async def begin(self, status: int, content_type: str, headers: HeaderList) -> None:
         """The head of an answer whose body follows by `more` and `end`."""
@@ -207,6 +211,8 @@ class Visit:
         ]
         if notice := relay.opened.reply.notice or engine.traits.notice:
             headers.append((b"x-qiao-notice", notice.encode("latin-1")))
+        if relay.left_out:
+            headers.append((b"x-qiao-left-out", b"%d" % relay.left_out))
         headers += [(name.encode(), theirs[name].encode("latin-1")) for name in PASSED_ON if name in theirs]
         return headers
 

@@ -50,7 +50,10 @@ def _print_json(answer: remote.Answer) -> int:
 
 
 def _body(options: Ask) -> dict[str, Any]:
-    question = _question(options)
+    question = text(options.prompt)
+    if not question and not options.image:
+        raise Trouble(say("ask.nothing"), 2)
+    question = question or say("ask.describe")
     content: str | list[dict[str, Any]] = question
     if options.image:
         images = [{"type": "image_url", "image_url": {"url": _image(given)}} for given in options.image]
@@ -63,15 +66,12 @@ def _body(options: Ask) -> dict[str, Any]:
     return body if options.think is None else body | {"enable_thinking": options.think}
 
 
-def _question(options: Ask) -> str:
+def text(prompt: list[str]) -> str:
     """What the arguments say, then what standard input has."""
-    parts = [" ".join(options.prompt)]
+    parts = [" ".join(prompt)]
     if not sys.stdin.isatty():
         parts.append(sys.stdin.buffer.read().decode("utf-8", "replace").strip())
-    question = "\n\n".join(part for part in parts if part)
-    if not question and not options.image:
-        raise Trouble(say("ask.nothing"), 2)
-    return question or say("ask.describe")
+    return "\n\n".join(part for part in parts if part)
 
 
 def _image(given: str) -> str:

@@ -34,7 +34,8 @@ def cost(heard: Heard, place: Place) -> str:
     from qiao.gate import prices
     from qiao.gate.catalog import Catalog
 
-    found = prices.cost(Catalog.load().find(heard.model), heard.usage, thought=heard.thoughtful)
+    catalog = Catalog.load()
+    found = prices.PriceBook(catalog).cost(catalog.find(heard.model), heard.usage, thought=heard.thoughtful)
     return "" if found is None else prices.yuan(found.nano)
 
 

@@ -61,6 +61,19 @@ class Ask(Where):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Of what a question would cost."""
+
+    prompt: Annotated[list[str], Argument(metavar="PROMPT")] = field(default_factory=list[str])
+    model: Annotated[str, Option("--model", "-m", metavar="NAME")] = MODEL
+    output: Annotated[int | None, Option("--output", "-o", metavar="TOKENS", min=0)] = None
+    think: Annotated[bool | None, Option("--think/--no-think")] = None
+    config: Annotated[Path | None, Option("--config", "-c", metavar="FILE")] = None
+    region: Annotated[str | None, Option("--region", metavar="REGION")] = None
+    json: Annotated[bool, Option("--json")] = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Models(Where):
     """Of the list of models."""
 
@@ -99,6 +112,7 @@ COMMANDS: dict[str, type[Any]] = {
     "chat": Chat,
     "ask": Ask,
     "models": Models,
+    "cost": Cost,
     "doctor": Doctor,
     "simulate": Simulate,
 }

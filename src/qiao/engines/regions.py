@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from qiao.wire.model import Scope
+
 
 @dataclass(frozen=True, slots=True)
 class Region:
@@ -13,6 +15,7 @@ class Region:
     host: str | None
     label_zh: str
     label_en: str
+    scope: Scope | None = None  # whose prices hold; None: not known
 
     def root(self, workspace: str | None = None) -> str:
         """The address under which `/api/v1` and `/compatible-mode/v1` lie; ValueError without a host."""
@@ -26,12 +29,12 @@ class Region:
 REGIONS: dict[str, Region] = {
     region.name: region
     for region in (
-        Region("cn-beijing", "dashscope.aliyuncs.com", "华北2（北京）", "China (Beijing)"),
-        Region("ap-southeast-1", "dashscope-intl.aliyuncs.com", "新加坡", "Singapore"),
-        Region("us-east-1", "dashscope-us.aliyuncs.com", "美国（弗吉尼亚）", "US (Virginia)"),
+        Region("cn-beijing", "dashscope.aliyuncs.com", "华北2（北京）", "China (Beijing)", "mainland"),
+        Region("ap-southeast-1", "dashscope-intl.aliyuncs.com", "新加坡", "Singapore", "intl"),
+        Region("us-east-1", "dashscope-us.aliyuncs.com", "美国（弗吉尼亚）", "US (Virginia)", "global"),
         Region("cn-hongkong", "cn-hongkong.dashscope.aliyuncs.com", "中国香港", "Hong Kong"),
-        Region("eu-central-1", None, "德国（法兰克福）", "Germany (Frankfurt)"),
-        Region("ap-northeast-1", None, "日本（东京）", "Japan (Tokyo)"),
+        Region("eu-central-1", None, "德国（法兰克福）", "Germany (Frankfurt)", "global"),
+        Region("ap-northeast-1", None, "日本（东京）", "Japan (Tokyo)", "global"),
         Region("finance", "dashscope-finance.aliyuncs.com", "金融云", "Finance cloud"),
     )
 }

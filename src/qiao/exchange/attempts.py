@@ -35,6 +35,7 @@ class Opened:
     """An attempt that answered: its reply, what its bytes go through, and the first bytes for the client."""
 
     engine: Engine
+    model: str  # its name for the model
     reply: Reply
     passage: Passage
     content_type: str
@@ -105,7 +106,7 @@ class Attempts:
             raise
         cool_down.succeeded()
         content_type = reply.content_type if asked.options is None else passage.content_type
-        return Opened(engine, reply, passage, content_type, first, ended, number)
+        return Opened(engine, target.model, reply, passage, content_type, first, ended, number)
 
     def _plan(self, route: Route) -> list[Target]:
         """The targets that may be asked now; when all are cooling down, the one nearest to its end."""

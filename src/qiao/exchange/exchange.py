@@ -17,6 +17,8 @@ from qiao.clock import Clock
 from qiao.errors import Defect, QiaoError
 from qiao.exchange.attempts import Attempts
 from qiao.exchange.relay import Relay, Settle, Settlement
+from qiao.gate import history
+from qiao.gate.billing import Billing
 from qiao.gate.routes import Routes
 from qiao.wire.call import Call
 
@@ -24,8 +26,9 @@ from qiao.wire.call import Call
 class Exchange:
     """Answers calls. Doors, batch workers and tests are its only clients, and it is the only way in."""
 
-    def __init__(self, routes: Routes, attempts: Attempts, clock: Clock, settle: Settle) -> None:
+    def __init__(self, routes: Routes, billing: Billing, attempts: Attempts, clock: Clock, settle: Settle) -> None:
         self._routes = routes
+        self._billing = billing
         self._attempts = attempts
         self._clock = clock
         self._settle = settle
@@ -33,12 +36,14 @@ class Exchange:
     async def answer(self, call: Call) -> Relay:
         """Open the call; any QiaoError means that nothing was sent, and the call is settled already."""
         try:
-            route = self._routes.find(call.model)
+            route = self._billing.allowed(self._routes.find(call.model))
+            if route.keep is not None:
+                call = history.trimmed(call, route.keep)
             opened = await self._attempts.open(call, route)
         except BaseException as error:
             self._refused(call, error)
             raise
-        return Relay(call, opened, self._clock, self._settle)
+        return Relay(call, opened, self._clock, self._settle, self._billing)
 
     def _refused(self, call: Call, error: BaseException) -> None:
         duration = self._clock.monotonic() - call.received

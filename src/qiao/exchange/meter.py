@@ -8,8 +8,7 @@ import msgspec
 
 from qiao.clock import Clock
 from qiao.exchange.relay import Settlement
-from qiao.gate import prices
-from qiao.gate.catalog import Catalog
+from qiao.gate.billing import Billing
 from qiao.telemetry import CallLog, Metrics
 
 FLUSH = 0.2  # seconds that a settlement may wait for others
@@ -54,12 +53,11 @@ class Passed(msgspec.Struct):
 class Meter:
     """Settles calls: a synchronous put that cannot fail the answer; they are counted together, a little later."""
 
-    def __init__(self, metrics: Metrics, calls: CallLog, catalog: Catalog, clock: Clock, paid: frozenset[str]) -> None:
+    def __init__(self, metrics: Metrics, calls: CallLog, billing: Billing, clock: Clock) -> None:
         self._metrics = metrics
         self._calls = calls
-        self._catalog = catalog
+        self._billing = billing
         self._clock = clock
-        self._paid = paid  # the engines that cost money
         self._waiting: list[tuple[float, Settlement]] = []
         metrics.refresh = self.flush
 
@@ -105,7 +103,9 @@ class Meter:
             counts.input += usage.input
             counts.output += usage.output
             line.input, line.cached, line.output = usage.input, usage.cached, usage.output
-            line.reasoning, line.nano_yuan = usage.reasoning, self._cost(settlement)
+            line.reasoning = usage.reasoning
+            cost = self._billing.cost(settlement.engine, settlement.served or call.model, usage)
+            line.nano_yuan = None if cost is None else cost.nano
         self._calls.add(line)
 
     def passed(self, request: Passed) -> None:
@@ -113,11 +113,3 @@ class Meter:
         self._metrics.passed[request.method, str(request.status)] += 1
         self._calls.add(request)
         self._calls.flush()
-
-    def _cost(self, settlement: Settlement) -> int | None:
-        """Nano-yuan at the catalogue's price; None for an engine of one's own, or without usage or price."""
-        if settlement.usage is None or settlement.engine not in self._paid:
-            return None
-        model = self._catalog.find(settlement.call.model)
-        cost = prices.cost(model, settlement.usage, thought=bool(settlement.usage.reasoning))
-        return None if cost is None else cost.nano

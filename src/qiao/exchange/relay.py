@@ -10,6 +10,8 @@ import msgspec
 from qiao.clock import Clock
 from qiao.errors import Defect, QiaoError
 from qiao.exchange.attempts import Opened
+from qiao.gate.billing import Billing
+from qiao.gate.prices import Cost
 from qiao.wire.call import Call
 from qiao.wire.usage import Usage
 
@@ -25,6 +27,7 @@ class Settlement(msgspec.Struct, frozen=True):
     outcome: Outcome
     status: int
     engine: str | None = None
+    served: str | None = None  # the engine's name for the model
     usage: Usage | None = None
     error: QiaoError | None = None
     answer_id: str | None = None  # the id that the client saw, where it is not the call's
@@ -39,11 +42,12 @@ Settle = Callable[[Settlement], None]
 class Relay:
     """An answer on its way: iterate `stream` once; `fail` renders an error as the answer's last bytes."""
 
-    def __init__(self, call: Call, opened: Opened, clock: Clock, settle: Settle) -> None:
+    def __init__(self, call: Call, opened: Opened, clock: Clock, settle: Settle, billing: Billing) -> None:
         self._call = call
         self._opened = opened
         self._clock = clock
         self._settle = settle
+        self._billing = billing
         self._ttft = clock.monotonic() - call.received
         self._outcome: Outcome = "gone"
         self._error: QiaoError | None = None
@@ -59,6 +63,17 @@ class Relay:
     @property
     def opened(self) -> Opened:
         return self._opened
+
+    @property
+    def left_out(self) -> int:
+        """The messages of the conversation that the engine did not get."""
+        return self._call.left_out
+
+    @property
+    def cost(self) -> Cost | None:
+        """What the answer costs as far as its usage is known; None where it costs nothing or nobody knows."""
+        opened = self._opened
+        return self._billing.cost(opened.engine.name, opened.model, opened.passage.usage)
 
     @property
     def guarded(self) -> bool:
@@ -110,6 +125,7 @@ class Relay:
                 outcome=self._outcome,
                 status=opened.reply.status,
                 engine=opened.engine.name,
+                served=opened.model,
                 usage=opened.passage.usage,
                 error=self._error,
                 answer_id=self.answer_id,

@@ -23,7 +23,6 @@ MAX_REMEMBERED = 1024
 MAX_NAME = 128
 _QWEN = ("qwen", "qwq", "qvq")
 _SUFFIX = re.compile(r"-(\d{4}-\d{2}-\d{2}|(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])|latest|preview|us|ja)\Z")
-_REGIONS = {"us", "ja"}
 _FIELDS = {field.name for field in fields(Model)}
 
 
@@ -34,6 +33,11 @@ class Catalog:
         """Read a catalogue in TOML; ValueError for a name given twice, an unknown key or a price that is not whole."""
         book = tomllib.loads(text)
         self.dated: date = book["dated"]
+        self.dollar = Decimal(str(book["dollar"]))  # yuan
+        self.searches: dict[str, dict[str, int]] = {  # billionths of a dollar per search, by strategy and scope
+            strategy: {scope: int(Decimal(str(fee)) * 10**6) for scope, fee in fees.items()}
+            for strategy, fees in book["searches"].items()
+        }
         self._names: dict[str, Model] = {}
         for name, table in _resolved(book):
             self._add(name, table, book["source"])
@@ -79,13 +83,15 @@ class Catalog:
 
     def _derive(self, name: str) -> Model:
         """The row that a name has without its last suffixes."""
-        base, regional = name, False
+        base, suffixes = name, set[str]()
         while suffix := _SUFFIX.search(base):
             base = base[: suffix.start()]
-            regional |= suffix[1] in _REGIONS
+            suffixes.add(suffix[1])
             row = self._names.get(base)
             if row is not None:
-                return replace(row, name=name, tiers=() if regional else row.tiers)
+                # Builds for one region have no price of Beijing.
+                tiers = () if suffixes & {"us", "ja"} else row.tiers
+                return replace(row, name=name, tiers=tiers, intl=() if "ja" in suffixes else row.intl)
         return Model(name, known=False)
 
 
@@ -107,18 +113,20 @@ def _model(table: Table) -> Model:
     unknown = table.keys() - _FIELDS
     if unknown:
         raise ValueError(f"{table['name']} has unknown keys: {', '.join(sorted(unknown))}")
-    table["tiers"] = [_tier(tier) for tier in table.get("tiers", ())]
+    for prices in ("tiers", "intl"):
+        table[prices] = [tier(row) for row in table.get(prices, ())]
     return msgspec.convert(table, Model)
 
 
-def _tier(table: Table) -> Table:
-    up_to = table.get("up_to")
-    return {"up_to": up_to, **{key: _nano(price) for key, price in table.items() if key != "up_to"}}
+def tier(table: Table) -> Table:
+    """A tier's prices per million tokens as billionths per token; ValueError for one that is not whole in them."""
+    given = {key: price for key, price in table.items() if price is not None}
+    return {"up_to": None, **{key: price if key == "up_to" else _nano(price) for key, price in given.items()}}
 
 
 def _nano(price: float) -> int:
-    """Nano-yuan per token of a price in yuan per million tokens; the shortest decimals of a float are those written."""
+    """Billionths per token of a price per million tokens; the shortest decimals of a float are those written."""
     exact = Decimal(str(price)) * 1000
     if exact != exact.to_integral_value():
-        raise ValueError(f"{price} yuan per million tokens is not whole in nano-yuan per token")
+        raise ValueError(f"{price} per million tokens is not whole in billionths per token")
     return int(exact)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from qiao.errors import UnknownModel
 from qiao.gate.catalog import Catalog
+from qiao.gate.history import Keep
 from qiao.wire.model import Model
 
 MAX_REMEMBERED = 4096
@@ -27,6 +28,7 @@ class Route:
 
     model: Model
     targets: tuple[Target, ...]
+    keep: Keep | None = None  # of long conversations
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,13 @@ class Routes:
         scopes: Sequence[Scope],
         patterns: Mapping[str, Sequence[Target]] | None = None,
         aliases: Mapping[str, str] | None = None,
+        keeps: Mapping[str, Keep] | None = None,
     ) -> None:
         self._catalog = catalog
         self._scopes = scopes
         self._patterns = patterns or {}
         self._aliases = aliases or {}
+        self._keeps = keeps or {}
         self._known: dict[str, Route] = {}
 
     def find(self, name: str) -> Route:
@@ -74,7 +78,8 @@ class Routes:
         model = self._catalog.find(name.partition("!")[0])  # what follows a "!" rehearses a fault
         for pattern, targets in self._patterns.items():
             if fnmatch.fnmatchcase(name, pattern):
-                return Route(model, tuple(Target(t.engine, t.model or name) for t in targets))
+                named = tuple(Target(t.engine, t.model or name) for t in targets)
+                return Route(model, named, self._keeps.get(pattern))
         targets = tuple(Target(scope.engine, name) for scope in self._scopes if self._serves(scope, model, name))
         if not targets:
             raise UnknownModel(param=asked)

@@ -36,6 +36,7 @@ class Call(msgspec.Struct, frozen=True):
     thinking: bool | None = None  # whether it thinks by the catalogue; None: unknown, or the model cannot
     principal: Principal = Principal()
     task: Task = "chat"
+    left_out: int = 0  # messages of its conversation that are not sent on
     headers: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])  # as they came; engines choose
     # Takes what an engine is doing before it answers, for a client that wants to see it: "waiting", "512/2048".
     progress: Callable[[str], None] | None = None

@@ -7,6 +7,9 @@ from typing import Literal
 
 from qiao.wire.call import Path
 
+# Whose prices hold: Beijing's, Beijing's but for the names in -us, or the international ones.
+Scope = Literal["mainland", "global", "intl"]
+Currency = Literal["CNY", "USD"]
 Kind = Literal["chat", "embedding", "rerank", "demo"]  # demo: answers chats, and the cloud does not have it
 # never: cannot think · off, on: can, and does not or does by default · only: always thinks
 Thinking = Literal["never", "off", "on", "only"]
@@ -25,12 +28,17 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """One rate of the price book: nano-yuan per token, for requests up to `up_to` input tokens."""
+    """One rate of the price book: billionths of a currency per token, for requests up to `up_to` input tokens."""
 
     up_to: int | None  # None: no upper end
     input: int
     output: int
     output_thinking: int | None = None  # None: the same as output
+    cached: int | None = None  # a hit of the implicit cache; None: the usual share of input
+    image: int | None = None  # of images and films; None: the same as input
+    audio: int | None = None  # None: the same as input
+    output_mixed: int | None = None  # text that answers more than text; None: the same as output
+    output_audio: int | None = None  # sound, whose text is then free; None: the same as output
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +67,7 @@ class Model:
     dimensions: tuple[int, ...] = ()  # of an embedding, the default first
     max_rows: int | None = None  # texts or documents of one embedding or rerank request
     tiers: tuple[Tier, ...] = ()  # Beijing, yuan; empty: no known price
+    intl: tuple[Tier, ...] = ()  # Singapore, US dollars
     source: str = ""
 
     def thinks(self, asked: bool | None) -> bool:

@@ -18,6 +18,11 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     estimated: bool = False
     cache_written: int = 0  # input that an explicit cache keeps for later
     cache_explicit: bool = False  # whose rates hold for cached: a call uses the explicit cache or the implicit one
+    films: int = 0
+    audio: int = 0
+    output_audio: int = 0
+    searches: int = 0  # how often the web was searched
+    search_strategy: str = ""
 
     @property
     def total(self) -> int:
@@ -30,6 +35,17 @@ class _Details(msgspec.Struct):
     cache_type: Any = None
     reasoning_tokens: int | None = None
     image_tokens: int | None = None
+    video_tokens: int | None = None
+    audio_tokens: int | None = None
+
+
+class _Search(msgspec.Struct):
+    count: int = 0
+    strategy: str = ""
+
+
+class _Plugins(msgspec.Struct):
+    search: _Search | None = None
 
 
 class _Wire(msgspec.Struct):
@@ -40,6 +56,9 @@ class _Wire(msgspec.Struct):
     input_tokens: int | None = None
     output_tokens: int | None = None
     image_tokens: int | None = None
+    video_tokens: int | None = None
+    audio_tokens: int | None = None
+    plugins: _Plugins | None = None
     prompt_tokens_details: _Details | None = None
     completion_tokens_details: _Details | None = None
     input_tokens_details: _Details | None = None
@@ -58,6 +77,7 @@ def read(raw: bytes | msgspec.Raw) -> Usage | None:
         return None
     prompt = wire.prompt_tokens_details or wire.input_tokens_details or _Details()
     completion = wire.completion_tokens_details or wire.output_tokens_details or _Details()
+    search = (wire.plugins and wire.plugins.search) or _Search()
     return Usage(
         input=_clamp(wire.prompt_tokens if wire.prompt_tokens is not None else wire.input_tokens),
         output=_clamp(wire.completion_tokens if wire.completion_tokens is not None else wire.output_tokens),
@@ -66,6 +86,11 @@ def read(raw: bytes | msgspec.Raw) -> Usage | None:
         cache_written=_clamp(prompt.cache_creation_input_tokens),
         cache_explicit=prompt.cache_type == "ephemeral",
         images=wire.image_tokens if wire.image_tokens is not None else prompt.image_tokens,
+        films=_clamp(wire.video_tokens if wire.video_tokens is not None else prompt.video_tokens),
+        audio=_clamp(wire.audio_tokens if wire.audio_tokens is not None else prompt.audio_tokens),
+        output_audio=_clamp(completion.audio_tokens),
+        searches=_clamp(search.count),
+        search_strategy=search.strategy,
     )
 
 
