@@ -65,11 +65,11 @@ async def child_of(local: Local) -> Child:
     await local.start()
     child = local._resident.child
     assert child is not None
-    await child.ready(10)
+    await child.ready(60)
     return child
 
 
-async def until(true: Callable[[], bool], limit: float = 10.0) -> None:
+async def until(true: Callable[[], bool], limit: float = 30.0) -> None:
     for _ in range(round(limit / 0.01)):
         if true():
             return

@@ -124,7 +124,7 @@ async def test_after_three_crashes_in_a_minute_it_stops_and_says_why(engine: Cal
     local = engine()
     child = await child_of(local)
     for _ in range(3):
-        await child.ready(10)
+        await child.ready(60)
         assert child.pid is not None
         os.kill(child.pid, signal.SIGSEGV)
         await until(lambda: child.state != "ready")
@@ -174,7 +174,7 @@ def test_the_process_does_not_outlive_a_server_that_was_killed(tmp_path: Path) -
         async def main():
             child = Child(Settings({str(WEIGHTS)!r}), Path({str(tmp_path)!r}))
             child.start()
-            await child.ready(10)
+            await child.ready(60)
             print(child.pid, flush=True)
             await asyncio.sleep(60)
         asyncio.run(main())
@@ -195,7 +195,7 @@ async def test_the_folder_of_a_dead_server_is_removed(tmp_path: Path) -> None:
     left.mkdir()
     child = Child(Settings(str(WEIGHTS)), tmp_path)
     child.start()
-    await child.ready(10)
+    await child.ready(60)
     assert not left.exists()
     await child.close()
 

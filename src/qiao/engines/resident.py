@@ -27,7 +27,7 @@ from qiao.wire.call import Call
 
 DEFAULT_CONTEXT = 8192  # tokens of a call; more is a setting, because it costs memory at once
 IDLE = 900.0  # seconds without a call after which a lazy model gives its memory back
-PATIENCE = 10.0  # seconds that a call waits for the weights, and one more for so many bytes of them:
+PATIENCE = 30.0  # seconds that a call waits for the weights, and one more for so many bytes of them:
 SLOW_DISK = 200 * 10**6
 # A call may wait for a long prompt; between two tokens little time passes.
 LIMITS = Limits(head=600.0, idle=120.0)
