@@ -33,8 +33,10 @@ from qiao.engines.dashscope import Cloud, Place
 from qiao.engines.discovered import Discovered
 from qiao.engines.engine import Engine
 from qiao.engines.http import Http
-from qiao.engines.local import Local, Tuning
+from qiao.engines.local import Local
 from qiao.engines.ollama import Ollama
+from qiao.engines.resident import Tuning
+from qiao.engines.residents import Residents
 from qiao.engines.simulator import Pace, Simulator
 from qiao.exchange.attempts import Attempts
 from qiao.exchange.balance import Balance
@@ -101,8 +103,9 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
     ca_file = str(settings.ca_file) if settings.ca_file else None
     client = Client(connect=timeouts.connect, idle=timeouts.idle, ca_file=ca_file)
     catalog = Catalog.load()
+    residents = Residents()
     rows = _rows(settings)
-    engines = [_engine(row, settings, client, catalog, clock) for row in rows]
+    engines = [_engine(row, settings, client, catalog, clock, residents) for row in rows]
     by_name = {engine.name: engine for engine in engines}
     scopes = [_scope(engine) for engine in engines]
     billing = _billing(settings, catalog, clock)
@@ -137,6 +140,7 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
     keys = Keys(key.get_secret_value() for key in settings.keys)
     front = Front(doors, keys, shelter, Cors(settings.cors_origins), hosts)
     local = [engine for engine in engines if isinstance(engine, Local)]
+    metrics.waiting = lambda: {engine.name: engine.waiting for engine in local}
     probes = Probes(probed, balance, attempts, clock)
     return App(front, engines, drain, client, meter, probes, settings, local)
 
@@ -227,7 +231,9 @@ def _rows(settings: Settings) -> list[EngineRow]:
     return [EngineRow.model_validate({"name": kind, "kind": kind})]
 
 
-def _engine(row: EngineRow, settings: Settings, client: Client, catalog: Catalog, clock: Clock) -> Engine:
+def _engine(
+    row: EngineRow, settings: Settings, client: Client, catalog: Catalog, clock: Clock, residents: Residents
+) -> Engine:
     timeouts = settings.timeouts
     limits = Limits(head=timeouts.first_byte, idle=timeouts.idle, total=timeouts.total)
     try:
@@ -244,7 +250,7 @@ def _engine(row: EngineRow, settings: Settings, client: Client, catalog: Catalog
             pace = Pace(settings.simulator_ttft, settings.simulator_rate)
             return Simulator(catalog, name=row.name, pace=pace)
         if row.kind == "local":
-            return _local(row, settings, client, catalog)
+            return _local(row, settings, client, catalog, residents)
         address = row.url or settings.engine_url
         if not address:
             raise _wrong(row, "set url to the engine's address", "请用 url 写上引擎的地址")
@@ -272,15 +278,25 @@ def _place(row: EngineRow, settings: Settings) -> tuple[Place, str]:
     return Place(region, workspace), region.root(workspace)
 
 
-def _local(row: EngineRow, settings: Settings, client: Client, catalog: Catalog) -> Local:
+def _local(row: EngineRow, settings: Settings, client: Client, catalog: Catalog, residents: Residents) -> Local:
     weights = row.model or settings.model
+    idle = settings.idle if row.idle is None else row.idle
+    tuning = Tuning(
+        role=row.role,
+        context=row.context or settings.context,
+        threads=row.threads,
+        parallel=row.parallel,
+        binary=settings.engine_binary,
+        idle=None if idle is None else idle * 60,
+        residents=residents,
+    )
     return Local(
         weights.expanduser() if weights else None,
         client=client,
         runtime=settings.home / "run",
         find=catalog.find,
         name=row.name,
-        tuning=Tuning(context=row.context or settings.context, binary=settings.engine_binary),
+        tuning=tuning,
     )
 
 

@@ -76,6 +76,16 @@ class EngineRow(_Strict):
     workspace: str | None = Field(None, description="Workspace of the cloud")
     model: Path | None = Field(None, description="GGUF file of a local engine")
     context: int | None = Field(None, ge=256, description="Context length of a local or Ollama engine in tokens")
+    role: Literal["chat", "embedding", "rerank"] | None = Field(
+        None, description="What a local engine is for; without it what its weights are made for"
+    )
+    threads: int | None = Field(
+        None, ge=1, description="Threads of a local engine; without it the processor's cores but one"
+    )
+    parallel: int | None = Field(
+        None, ge=1, le=64, description="Calls that a local engine answers at once, each with the memory of its context"
+    )
+    idle: float | None = Field(None, ge=0, description="Minutes as in `QIAO_IDLE`, for this engine")
 
 
 class HistoryRow(_Strict):
@@ -226,6 +236,12 @@ class Settings(BaseSettings):
     engine_key: SecretStr | None = Field(None, description="Key of the http engine")
     model: Path | None = Field(None, description="GGUF file for the local engine; without it the built-in model")
     context: int | None = Field(None, ge=256, description="Context length of the local engine in tokens")
+    idle: float | None = Field(
+        None,
+        ge=0,
+        description="Minutes without a call after which a local model gives its memory back until the next one; "
+        "0 is never; without it never for a model that was loaded at the start, else 15",
+    )
     engine_binary: str | None = Field(None, description="A llama-server to use in place of the built-in engine")
     simulator_ttft: float = Field(0.0, ge=0, description="Seconds to the simulator's first token")
     simulator_rate: float = Field(0.0, ge=0, description="The simulator's tokens per second; 0 is at once")

@@ -22,6 +22,7 @@
     │   ├── EngineTimeout           504  silence before the first byte
     │   ├── EngineFailed            5xx  the engine said so itself
     │   ├── EngineBusy              429  rate limit or a full queue, with its Retry-After
+    │   ├── EngineOccupied     503, 429  sound, but cannot take this call now: its own queue is full, or it is loading
     │   ├── KeyRefused         401, 403  the engine refused Qiao's own key
     │   ├── NoCredit                503  the engine's account is out of money
     │   ├── ProtocolBroken          502  the answer is not what the protocol says
@@ -214,6 +215,15 @@ class EngineBusy(EngineError):
 
     status = 429
     code = "Throttling.RateQuota"
+    cool_down = False
+
+
+class EngineOccupied(EngineError):
+    """A sound engine cannot take this call now: its queue is full (429: for this key), or it is loading."""
+
+    status = 503
+    code = "ModelUnavailable"
+    retryable = False
     cool_down = False
 
 

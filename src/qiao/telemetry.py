@@ -6,7 +6,7 @@ import logging
 import sys
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import BinaryIO, TextIO
@@ -74,6 +74,7 @@ class Metrics(Collector):
         self.engines: defaultdict[str, EngineCounts] = defaultdict(EngineCounts)
         self.active: Callable[[], int] = lambda: 0
         self.standing: Callable[[], Sequence[EngineGauges]] = tuple
+        self.waiting: Callable[[], Mapping[str, int]] = dict[str, int]  # by engine
         self.refresh: Callable[[], None] = lambda: None  # counts what still waits
         self.registry = CollectorRegistry()
         self.registry.register(self)
@@ -100,7 +101,10 @@ class Metrics(Collector):
         for labels, count in self.passed.items():
             passed.add_metric(labels, count)
         active = GaugeMetricFamily("qiao_active_requests", "Requests being answered.", self.active())
-        yield from (calls, tokens, attempts, ttft, duration, active, passed)
+        waiting = GaugeMetricFamily("qiao_waiting_calls", "Calls waiting for a local model.", labels=["engine"])
+        for name, count in self.waiting().items():
+            waiting.add_metric([name], count)
+        yield from (calls, tokens, attempts, ttft, duration, active, waiting, passed)
         yield from self._gauges()
 
     def _gauges(self) -> Iterator[Metric]:

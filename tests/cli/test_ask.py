@@ -6,8 +6,9 @@ import base64
 import json
 import socket
 import subprocess
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -261,6 +262,35 @@ def test_an_answer_on_a_terminal_shows_thoughts_and_what_it_took(terminal: Calla
     assert "hmm" in shown.shown
     assert "**" not in shown.shown
     assert "input 1000 (cached 200) · output 500 (thinking 100) · ¥0.004672 · first token" in shown.shown
+
+
+def test_a_terminal_shows_what_the_server_does_before_it_answers(terminal: Callable[..., Terminal], stub: Stub) -> None:
+    seen = [threading.Event() for _ in range(3)]
+
+    def pieces() -> Iterator[bytes]:
+        for said, moment in zip((b"waiting", b"loading", b"512/2048"), seen, strict=True):
+            yield b": progress %s\n\n" % said
+            moment.wait(10)
+        yield b": x-qiao-engine: local\n: x-qiao-notice: built-in demo model, not Qwen\n\n"
+        yield from frames({"content": "Hello."})
+
+    stub.chats(Response(200, pieces(), {"content-type": "text/event-stream"}))
+    shown = terminal("ask", "hi", "--url", stub.url)
+    for words, moment in zip(("Waiting for a turn", "is loading", "█████░░░░░░░░░░░░░░░ 512/2048"), seen, strict=True):
+        shown.wait(words)
+        moment.set()
+    shown.wait("Hello.")
+    shown.wait("built-in demo model, not Qwen")
+    shown.wait("no cost")
+    assert shown.end() == 0
+    assert stub.requests[-1].headers["x-qiao-progress"] == "1"
+
+
+def test_progress_is_not_shown_in_a_pipe_and_not_asked_of_the_cloud(qiao: Run, stub: Stub) -> None:
+    stub.chats(stream(b": progress 1/2\n\n: progress odd\n\n: other\n\n", {"content": "Hello."}))
+    assert qiao("ask", "hi", "--url", stub.url).stdout == "Hello.\n"
+    qiao("ask", "hi", QIAO_CLOUD_URL=stub.url, DASHSCOPE_API_KEY="sk-test")
+    assert "x-qiao-progress" not in stub.requests[-1].headers
 
 
 def test_text_from_outside_cannot_steer_the_terminal(terminal: Callable[..., Terminal], stub: Stub) -> None:

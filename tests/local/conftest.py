@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -10,14 +11,20 @@ from typing import Any
 import msgspec
 import pytest
 
+from qiao.engines.child import Child
 from qiao.engines.client import Client
 from qiao.engines.local import Local, Tuning
+from qiao.weights import header
 from qiao.wire import sse
 from qiao.wire.call import Call
 from qiao.wire.document import Document
 from qiao.wire.model import Model
 
 DEMO = Model("qiao-demo", thinking="off", max_output=1024)
+WEIGHTS = Path(header.__file__).parents[1] / "data" / "demo.gguf"
+# An answer of 400 tokens: it is still under way when something happens to the engine.
+_LONG = {"type": "json_schema", "json_schema": {"name": "t", "schema": {"type": "string", "minLength": 600}}}
+LONG: dict[str, Any] = {"response_format": _LONG, "max_tokens": 400}
 
 
 def call(text: str | list[dict[str, Any]], *, stream: bool = False, model: str = "qiao-demo", **fields: Any) -> Call:
@@ -51,6 +58,31 @@ async def streamed(local: Local, text: str | list[dict[str, Any]], **fields: Any
 def joined(chunks: list[dict[str, Any]], name: str = "content", index: int = 0) -> str:
     choices = [choice for chunk in chunks for choice in chunk["choices"] if choice["index"] == index]
     return "".join(choice["delta"].get(name) or "" for choice in choices)
+
+
+async def child_of(local: Local) -> Child:
+    """The engine's process, ready."""
+    await local.start()
+    child = local._resident.child
+    assert child is not None
+    await child.ready(60)
+    return child
+
+
+async def until(true: Callable[[], bool], limit: float = 30.0) -> None:
+    for _ in range(round(limit / 0.01)):
+        if true():
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail(f"not true within {limit} s")
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 @pytest.fixture(scope="session")

@@ -144,17 +144,24 @@ async def test_one_call_only_when_parallel_calls_are_not_wanted(local: Local) ->
     assert choice["finish_reason"] == "tool_calls"
 
 
-@pytest.mark.parametrize("stream", [False, True])
-async def test_a_named_tool_is_called_whatever_is_asked(local: Local, stream: bool) -> None:
+async def test_a_named_tool_is_called_whatever_is_asked(local: Local) -> None:
     for question in ("你好", "北京现在多少度？"):
-        if stream:
-            chunks = await streamed(local, question, tools=TOOLS, tool_choice=NAMED)
-            calls = [tool for chunk in chunks for tool in chunk["choices"][0]["delta"].get("tool_calls", ())]
-            assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
-        else:
-            calls = (await answer(local, question, tools=TOOLS, tool_choice=NAMED))["message"]["tool_calls"]
+        choice = await answer(local, question, tools=TOOLS, tool_choice=NAMED)
+        calls = choice["message"]["tool_calls"]
         assert [call["function"]["name"] for call in calls] == ["calculate"]
         assert list(json.loads(calls[0]["function"]["arguments"])) == ["expression"]
+        assert choice["finish_reason"] == "tool_calls"
+
+
+async def test_a_forced_call_is_streamed_as_it_is_made(local: Local) -> None:
+    chunks = await streamed(local, "计算 15*23+7", tools=TOOLS, tool_choice=NAMED)
+    tools = [tool for chunk in chunks for tool in chunk["choices"][0]["delta"].get("tool_calls", ())]
+    assert tools[0]["function"] == {"name": "calculate", "arguments": ""}
+    assert tools[0]["id"].startswith("call_")
+    assert len(tools) > 3
+    assert all(tool["id"] == "" and "name" not in tool["function"] for tool in tools[1:])
+    assert json.loads("".join(tool["function"]["arguments"] for tool in tools)) == {"expression": "15*23+7"}
+    assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
 
 
 async def test_some_tool_is_called_when_one_is_required(local: Local) -> None:
@@ -188,7 +195,7 @@ async def test_json_mode_gives_json(local: Local) -> None:
 
 async def test_a_broken_schema_is_the_callers_mistake(local: Local) -> None:
     form = {"type": "json_schema", "json_schema": {"name": "p", "schema": {"type": "nope"}}}
-    with pytest.raises(InvalidParameter, match="nope"):
+    with pytest.raises(InvalidParameter, match=r"^JSON schema error at #: unrecognized type nope"):
         await local.open(call("你好", response_format=form))
 
 
@@ -217,6 +224,28 @@ async def test_several_choices_come_one_per_chunk_and_cost_their_prompt_once(loc
     chunks = await streamed(local, "你好", n=2)
     assert all(len(chunk["choices"]) == 1 for chunk in chunks)
     assert joined(chunks, index=0) == joined(chunks, index=1) == two["choices"][0]["message"]["content"]
+
+
+async def test_more_choices_than_the_engine_answers_at_once_are_refused(local: Local) -> None:
+    with pytest.raises(InvalidParameter, match=r"Range of n should be \[1, 4\]"):
+        await local.open(call("你好", n=5))
+
+
+async def test_a_prompt_is_read_once_for_both_turns_of_a_conversation(local: Local) -> None:
+    turns = [{"role": "system", "content": "你是助手。" * 40}, {"role": "user", "content": "谢谢"}]
+    first = await whole(local, turns)
+    more = [first["choices"][0]["message"], {"role": "user", "content": "你好"}]
+    second = (await whole(local, turns + more))["usage"]
+    assert second["prompt_tokens_details"]["cached_tokens"] > 0.8 * first["usage"]["prompt_tokens"]
+
+
+async def test_a_window_with_one_token_left_gives_one_and_a_full_one_is_refused(local: Local) -> None:
+    empty = (await whole(local, "a", max_tokens=1))["usage"]["prompt_tokens"] - 1
+    full = " a" * (4095 - empty)
+    usage = (await whole(local, full, max_tokens=9))["usage"]
+    assert (usage["prompt_tokens"], usage["completion_tokens"]) == (4095, 1)
+    with pytest.raises(InputTooLong):
+        await local.open(call(full + " a"))
 
 
 async def test_the_same_seed_gives_the_same_answer(local: Local) -> None:

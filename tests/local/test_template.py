@@ -65,10 +65,10 @@ TURN, OFF = "<|im_start|>assistant\n", "<think>\n\n</think>\n\n"
 
 async def rendered(local: Local, client: Client, messages: list[dict[str, Any]], **more: Any) -> str:
     await local.start()
-    assert local._child is not None
-    await local._child.ready(10)
+    assert local._resident.child is not None
+    await local._resident.child.ready(10)
     body = msgspec.json.encode({"messages": messages, **more})
-    url = Url.unix(local._child.socket, "/apply-template")
+    url = Url.unix(local._resident.child.socket, "/apply-template")
     response = await client.open(url, "POST", [("content-type", "application/json")], body, reuse=False)
     return msgspec.json.decode(await response.all())["prompt"]
 

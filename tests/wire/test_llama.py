@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from itertools import pairwise
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from qiao.errors import EngineFailed, InvalidParameter, ProtocolBroken
 from qiao.wire import sse
@@ -15,6 +19,7 @@ from qiao.wire.model import Model, Sampling
 from qiao.wire.translate import llama
 from qiao.wire.translate.llama import Ask, Loaded
 from qiao.wire.translate.llama_answer import Answer
+from qiao.wire.translate.llama_call import ForcedCall
 
 MODEL = Model("m", thinking="on", max_output=100, max_thought=50, sampling=Sampling(temperature=0.7, top_p=0.8))
 LOADED = Loaded.of(("<|im_start|>", "<|im_end|>", "<s>"))
@@ -171,6 +176,37 @@ def test_a_forced_call_that_was_cut_is_shown_as_the_text_it_is() -> None:
     deltas = [chunk["choices"][0] for chunk in chunks if chunk["choices"]]
     assert "tool_calls" not in str(deltas)
     assert deltas[-1]["finish_reason"] == "length"
+
+
+def test_a_forced_call_comes_as_it_is_made_with_its_name_first() -> None:
+    answer = Answer(Ask(b"", forced=True), "id", "m", 0)
+    pieces = ['{"na', 'me" : "f", "argum', 'ents": {"a', '": "x}', '\\"y"', ', "b": [1]}', " ", "}"]
+    chunks = fed(answer, *(event({"content": piece}) for piece in pieces), event({}, "stop"), b"data: [DONE]\n\n")
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks if chunk["choices"]]
+    calls = [delta["tool_calls"][0] for delta in deltas if "tool_calls" in delta]
+    assert calls[0]["function"] == {"name": "f", "arguments": ""}
+    assert calls[0]["id"].startswith("call_")
+    arguments = [call["function"]["arguments"] for call in calls[1:]]
+    assert arguments == ['{"a', '": "x}', '\\"y"', ', "b": [1]}']
+    assert all(call["id"] == "" and "name" not in call["function"] for call in calls[1:])
+    assert [chunk["choices"][0]["finish_reason"] for chunk in chunks if chunk["choices"]][-1] == "tool_calls"
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(), lambda of: st.lists(of) | st.dictionaries(st.text(), of)
+)
+
+
+@given(st.text(), st.dictionaries(st.text(), _JSON), st.sampled_from([None, 1]), st.data())
+def test_a_forced_call_is_the_same_however_it_is_cut(
+    name: str, arguments: dict[str, Any], indent: int | None, data: st.DataObject
+) -> None:
+    text = json.dumps({"name": name, "arguments": arguments}, indent=indent, ensure_ascii=data.draw(st.booleans()))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=4)))
+    call = ForcedCall()
+    pieces = [call.feed(text[start:end]) for start, end in pairwise([0, *cuts, len(text)])]
+    assert call.name == name
+    assert json.loads("".join(pieces)) == arguments
 
 
 def test_usage_counts_what_was_made_when_the_answer_is_cut_here() -> None:

@@ -35,6 +35,10 @@ TEXT = {
     "Key of the http engine": "http 引擎的密钥",
     "GGUF file for the local engine; without it the built-in model": "本地引擎的 GGUF 文件；不设则用内置模型",
     "Context length of the local engine in tokens": "本地引擎的上下文长度（token）",
+    "Minutes without a call after which a local model gives its memory back until the next one; "
+    "0 is never; without it never for a model that was loaded at the start, else 15": (
+        "本地模型闲置多少分钟后释放内存，下次调用时再加载；0 表示从不；不设时，启动时加载的模型从不释放，其余为 15"
+    ),
     "A llama-server to use in place of the built-in engine": "代替内置引擎的 llama-server 程序",
     "Seconds to the simulator's first token": "模拟器输出首个 token 前等待的秒数",
     "The simulator's tokens per second; 0 is at once": "模拟器每秒输出的 token 数；0 表示一次全部输出",
@@ -102,6 +106,12 @@ TEXT = {
     "Workspace of the cloud": "云端业务空间",
     "GGUF file of a local engine": "本地引擎的 GGUF 文件",
     "Context length of a local or Ollama engine in tokens": "本地引擎或 Ollama 引擎的上下文长度（token）",
+    "What a local engine is for; without it what its weights are made for": "本地引擎的用途；不设则按权重本身的用途",
+    "Threads of a local engine; without it the processor's cores but one": ("本地引擎的线程数；不设则为处理器核数减一"),
+    "Calls that a local engine answers at once, each with the memory of its context": (
+        "本地引擎同时回答的调用数，每个都占用其上下文的内存"
+    ),
+    "Minutes as in `QIAO_IDLE`, for this engine": "此引擎的 `QIAO_IDLE`，单位分钟",
     "Routes": "路由",
     "`[[routes]]`, one table for each route; the first whose pattern fits is taken.": (
         "`[[routes]]`：每条路由一张表，取第一条匹配的。"
@@ -167,6 +177,9 @@ TEXT = {
     "The same, as Anthropic's clients send it.": "同上，Anthropic 客户端使用的写法。",
     "`enable` asks for a stream in the native protocol.": "`enable` 表示在原生协议中要求流式输出。",
     "A fault to rehearse; only the simulator looks at it.": "要演练的故障；只有模拟器会看。",
+    "`1`: a stream from a local model begins with comments such as `: progress 512/2048`.": (
+        "`1`：本地模型的流以 `: progress 512/2048` 这样的注释开头。"
+    ),
     "Sent on to the cloud, and no others:": "只有以下请求头会发往云端：",
     "Response headers": "响应头",
     "The id of the answer, the same as in its body.": "回答的编号，与响应体中的一致。",
@@ -197,6 +210,7 @@ TEXT = {
     "Time to first byte.": "首字节耗时。",
     "Time to last byte.": "末字节耗时。",
     "Requests being answered.": "正在回答的请求数。",
+    "Calls waiting for a local model.": "等待本地模型的调用数。",
     "Calls running on the engine.": "引擎上正在进行的调用数。",
     "Estimated tokens of the calls running on an engine that shares its load.": (
         "分担负载的引擎上正在进行的调用的 token 估算数。"

@@ -50,6 +50,7 @@ _REQUEST = {
     "x-api-key": "The same, as Anthropic's clients send it.",
     "X-DashScope-SSE": "`enable` asks for a stream in the native protocol.",
     "x-qiao-fault": "A fault to rehearse; only the simulator looks at it.",
+    "x-qiao-progress": "`1`: a stream from a local model begins with comments such as `: progress 512/2048`.",
 }
 RESPONSE = {
     "x-request-id": "The id of the answer, the same as in its body.",

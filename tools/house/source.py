@@ -51,7 +51,7 @@ NAMES_OF_OTHERS = {
 # The child process answers its parent on standard output.
 PRINTERS = ("cli", "engines/engine_child.py")
 # The child process gets the environment of its parent, without the secrets; no setting is read from it.
-READERS_OF_ENVIRONMENT = ("config.py", "cli", "engines/child.py")
+READERS_OF_ENVIRONMENT = ("config.py", "cli", "engines/process.py")
 
 _BANNER = re.compile(r"^#+\s*[-=#*~_─━═]{3,}|[-=#*~_─━═]{3,}\s*$")
 _DEFERRED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")

@@ -57,12 +57,17 @@ class Attendance:
         def fire() -> None:
             due = self._sent_at + every - self._loop.time()
             if due <= 0:
-                self._ping = self._loop.create_task(_run(ping))
-                self.sent()
+                self.comment(ping)
                 due = every
             self._timer = self._loop.call_later(due, fire)
 
         self._timer = self._loop.call_later(every, fire)
+
+    def comment(self, send: Callable[[], Awaitable[None]]) -> None:
+        """Send a comment, unless the one before is still being sent."""
+        if self._task is not None and (self._ping is None or self._ping.done()):
+            self._ping = self._loop.create_task(_run(send))
+            self.sent()
 
     async def turn(self) -> None:
         """Wait until a comment that is being sent is out."""

@@ -67,6 +67,7 @@ class Chat:
         with visit.attend() as attendance:
             if call.stream:
                 attendance.keep_alive(visit.keep_alive, self._keep_alive)
+                call = call.with_(progress=visit.progress(attendance))
             relay = await self._exchange.answer(call)
             await visit.relay(relay, attendance)
         if attendance.ended == "cut":

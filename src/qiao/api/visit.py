@@ -56,6 +56,7 @@ class Visit:
         self.unguarded = False  # a rehearsed fault is on its way: what breaks must look broken
         self.held = 0  # bytes of a large body, counted in the shelter
         self.extra: HeaderList = []  # CORS headers, on every answer
+        self._late = False  # headers of the engine become comments where the stream has begun without them
         self._receive = receive
         self._send = send
         self._shelter = shelter
@@ -159,9 +160,22 @@ class Visit:
 
     async def keep_alive(self) -> None:
         """Say that the stream lives; begin it if nothing was sent yet."""
+        await self._comment(sse.KEEP_ALIVE)
+
+    def progress(self, attendance: Attendance) -> Callable[[str], None] | None:
+        """How an engine tells what it does before it answers; None for a client that did not ask to see it.
+
+        The stream then begins before the engine is known: what its headers would say follows as comments.
+        """
+        if self.headers.get("x-qiao-progress") != "1":
+            return None
+        self._late = True
+        return lambda doing: attendance.comment(lambda: self._comment(b": progress %s\n\n" % doing.encode()))
+
+    async def _comment(self, comment: bytes) -> None:
         if not self.started:
             await self._start(200, openai.EVENTS, _STREAM)
-        await self.more(sse.KEEP_ALIVE)
+        await self.more(comment)
 
     async def cut(self, last: bytes | None) -> None:
         """The server stops: end the answer with its last frame."""
@@ -175,6 +189,9 @@ class Visit:
             await attendance.turn()
             if not self.started:
                 await self._start(relay.opened.reply.status, relay.content_type, [*self._of(relay), *_STREAM])
+            elif self._late:
+                await self.more(b"".join([b": %s: %s\n" % header for header in self._of(relay)]) + b"\n")
+            self._late = False
             await self.more(piece)
             attendance.sent()
         await self._finish(b"")

@@ -36,6 +36,8 @@ def run(options: Ask) -> int:
             listen(answer, heard, shown.show, asked)
     finally:
         answer.close()
+    if heard.notice:
+        complain(heard.notice)
     if sys.stderr.isatty() and sys.stdout.isatty():
         sys.stderr.write(f"{meter.line(heard, at)}\n")
     return 0

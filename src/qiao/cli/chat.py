@@ -95,9 +95,11 @@ class Conversation:
         try:
             asked = time.monotonic()
             answer = remote.chat(self._place, self._body())
-            self._notice(answer.notice)
+            if answer.notice:
+                self._notice(answer.notice)
             with display.pick(self._console, thoughts=True) as shown, _stopping(answer, stopped):
                 listen(answer, heard, shown.show, asked)
+            self._notice(answer.notice or heard.notice)
         except KeyboardInterrupt:
             stopped.append(True)  # before the first byte there is nothing to end but the waiting
         finally:

@@ -51,7 +51,7 @@ class Plain:
         self._out.flush()
 
     def show(self, kind: Kind, piece: str) -> None:
-        if kind == "thought" and not self._thoughts:
+        if kind == "progress" or (kind == "thought" and not self._thoughts):
             return
         if self._thoughts and kind != self._kind and "thought" in {kind, self._kind}:
             self._out.write(f"[{say('chat.thinking')}] " if kind == "thought" else "\n\n")
@@ -85,6 +85,9 @@ class Terminal:
         self._print(self._rest[end:], self._kind)
 
     def show(self, kind: Kind, piece: str) -> None:
+        if kind == "progress":
+            self._live.update(_dim(piece))  # until the answer takes its place
+            return
         if kind != self._kind:
             done, self._rest, before = self._rest, "", self._kind
             self._kind = kind
@@ -133,11 +136,16 @@ class _Block:
 
     def _rendered(self) -> RenderableType:
         from rich.markdown import Markdown
-        from rich.text import Text
 
         if self._kind == "thought":
-            return Text(self._text.rstrip(), style="dim")
+            return _dim(self._text.rstrip())
         return Markdown(self._text, code_theme="ansi_dark", hyperlinks=False)
+
+
+def _dim(text: str) -> RenderableType:
+    from rich.text import Text
+
+    return Text(text, style="dim")
 
 
 def _is_empty(line: list[Segment]) -> bool:

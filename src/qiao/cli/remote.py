@@ -220,6 +220,8 @@ def _content(place: Place, body: dict[str, Any] | None) -> tuple[bytes | None, d
     if body is None:
         return None, headers
     headers["content-type"] = "application/json"
+    if body.get("stream") and place.kind != "cloud":
+        headers["x-qiao-progress"] = "1"  # what a local model does before it answers
     return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"), headers
 
 

@@ -23,12 +23,14 @@ from functools import partial
 from typing import Any
 
 PR_SET_PDEATHSIG = 1
+FIRST_TO_GO = b"500"  # of -1000 to 1000: when memory runs out, the system ends this process and not the server
 
 
 def main() -> None:
     """Load, report, serve until nobody holds the other end."""
     settings: dict[str, Any] = json.loads(sys.argv[1])
     _die_with_parent()
+    _be_expendable()
     try:
         wait = _binary(settings) if settings["binary"] else _embedded(settings)
     except Exception as error:
@@ -52,6 +54,9 @@ def _embedded(settings: dict[str, Any]) -> Callable[[], None]:
     params.n_parallel = settings["parallel"]
     params.kv_unified = False  # shared memory that runs out fails every call that runs, not only the last one
     params.n_batch = params.n_ubatch = settings["batch"]
+    params.embedding = settings["role"] != "chat"
+    if settings["pooling"]:
+        params.pooling_type = engine.llama_pooling_type[f"LLAMA_POOLING_TYPE_{settings['pooling'].upper()}"]
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = settings["threads"]
     params.n_threads_http = settings["parallel"] + 4
     params.cache_ram_mib = settings["cache_mib"]
@@ -77,11 +82,14 @@ def _binary(settings: dict[str, Any]) -> Callable[[], None]:
         "--batch-size": settings["batch"],
         "--ubatch-size": settings["batch"],
         "--threads": settings["threads"],
+        "--threads-http": settings["parallel"] + 4,
         "--cache-ram": settings["cache_mib"],
         "--mmproj": settings["projector"],
+        "--pooling": settings["pooling"],
     }
-    line = [settings["binary"], *(str(part) for pair in options.items() if pair[1] for part in pair)]
+    line = [settings["binary"], *(str(part) for pair in options.items() if pair[1] is not None for part in pair)]
     line += ["--no-kv-unified", "--jinja", "--offline", "--no-webui", "--no-slots"]
+    line += {"chat": [], "embedding": ["--embedding"], "rerank": ["--rerank"]}[settings["role"]]
     process = subprocess.Popen(  # noqa: S603  # the operator's own setting
         line,
         stdin=subprocess.DEVNULL,
@@ -97,7 +105,8 @@ def _binary(settings: dict[str, Any]) -> Callable[[], None]:
 
 def _until_it_ends(process: subprocess.Popen[bytes]) -> None:
     threading.Thread(target=_end_with_input, args=(process,), daemon=True).start()
-    os._exit(0 if process.wait() == 0 else 1)
+    status = process.wait()
+    os._exit(status if status >= 0 else 128 - status)  # a signal as a shell tells it
 
 
 def _end_with_input(process: subprocess.Popen[bytes]) -> None:
@@ -117,6 +126,15 @@ def _healthy(path: str) -> bool:
 def _die_with_parent() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _be_expendable() -> None:
+    """Go before the server does when memory runs out, and leave no core file, which would hold prompts."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "wb") as score:
+        score.write(FIRST_TO_GO)
+    with contextlib.suppress(ImportError):
+        resource = importlib.import_module("resource")
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _say(line: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -39,6 +39,8 @@ class Call(msgspec.Struct, frozen=True):
     task: Task = "chat"
     left_out: int = 0  # messages of its conversation that are not sent on
     headers: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])  # as they came; engines choose
+    # Takes what an engine is doing before it answers, for a client that wants to see it: "waiting", "512/2048".
+    progress: Callable[[str], None] | None = None
 
     def with_(self, **changes: Any) -> Call:
         """A copy with these fields changed."""

@@ -60,12 +60,20 @@ class Loaded:
     control: re.Pattern[bytes]
     sees: bool = False  # a projector for images is loaded
     sampling: Sampling | None = None  # its own defaults, in place of those of the name that is asked
+    sampling_thinking: Sampling | None = None  # None: the same as sampling
 
     @classmethod
-    def of(cls, control: tuple[str, ...], *, sees: bool = False, sampling: Sampling | None = None) -> Loaded:
+    def of(
+        cls,
+        control: tuple[str, ...],
+        *,
+        sees: bool = False,
+        sampling: Sampling | None = None,
+        sampling_thinking: Sampling | None = None,
+    ) -> Loaded:
         """From the control tokens' text."""
         texts = [re.escape(msgspec.json.encode(token)[1:-1]) for token in control]
-        return cls(re.compile(b"|".join(texts) or b"(?!)"), sees, sampling)
+        return cls(re.compile(b"|".join(texts) or b"(?!)"), sees, sampling, sampling_thinking)
 
 
 def ask(call: Call, model: Model, loaded: Loaded) -> Ask:
@@ -145,7 +153,8 @@ def _thinks(document: Document, model: Model) -> bool:
 
 def _defaults(model: Model, loaded: Loaded, thinking: bool) -> dict[str, Any]:
     """The sampling of the loaded model itself, else of the catalogue row for the name asked."""
-    row = loaded.sampling or (model.sampling_thinking if thinking else None) or model.sampling
+    own = model if loaded.sampling is None else loaded
+    row = (own.sampling_thinking if thinking else None) or own.sampling
     pairs = [(name, getattr(row, name)) for name in Sampling.__slots__]
     return {name: value for name, value in pairs if value is not None}
 

@@ -16,6 +16,7 @@ from qiao.errors import EngineFailed, ProtocolBroken
 from qiao.wire import chunks, sse
 from qiao.wire.chunks import Choice, Chunk, ChunkWriter, ToolDelta, ToolFunction, given
 from qiao.wire.translate.llama import Ask
+from qiao.wire.translate.llama_call import ForcedCall
 from qiao.wire.usage import Usage
 
 T = TypeVar("T")
@@ -28,17 +29,13 @@ class _Timings(msgspec.Struct):
 class _Progress(msgspec.Struct):
     total: int = 0
     cache: int = 0
+    processed: int = 0  # of the total, those from the cache included
 
 
 class _Event(Chunk):
     """A chunk with what llama-server adds to it."""
 
     timings: _Timings | None = None
-
-
-class _Call(msgspec.Struct):
-    name: str
-    arguments: msgspec.Raw
 
 
 class _Token(msgspec.Struct):
@@ -65,8 +62,9 @@ class _Stream:
     made: int = 0
     thought: int = 0
     before: int | None = None  # made before the answer began
-    held: str = ""  # text that may be the beginning of a stop text, or of a forced call
+    held: str = ""  # text that may be the beginning of a stop text
     tools: int = 0
+    forced: ForcedCall | None = None
     finish: str = ""
 
 
@@ -75,6 +73,7 @@ class Answer:
 
     def __init__(self, ask: Ask, call_id: str, model: str, created: int) -> None:
         self.finished = False
+        self.progress = ""  # how far the prompt has been read: "512/2048"
         self._ask = ask
         self._call_id = call_id
         self._writer = ChunkWriter(call_id, model, created, thinking=ask.thinking)
@@ -115,6 +114,7 @@ class Answer:
         if given(chunk.prompt_progress):
             progress = _decode(chunk.prompt_progress, _Progress)
             self._input, self._cached = progress.total, progress.cache
+            self.progress = f"{progress.processed}/{progress.total}"
         if (counts := chunk.counts) is not None:
             self._input, self._cached = counts.input, counts.cached
             if (last := self._streams.get(self._last)) is not None and last.finish != "cut":
@@ -147,9 +147,9 @@ class Answer:
         return out
 
     def _text(self, stream: _Stream, text: str, at: int, logprobs: Any) -> bytes:
-        stream.held += text
         if self._ask.forced:
-            return b""
+            return self._forced(stream, text, at)
+        stream.held += text
         found = [place for stop in self._ask.stop if (place := stream.held.find(stop)) >= 0]
         if found:
             text, stream.held = stream.held[: min(found)], ""
@@ -157,6 +157,16 @@ class Answer:
         free = len(stream.held) - _overlap(stream.held, self._ask.stop)
         text, stream.held = stream.held[:free], stream.held[free:]
         return self._writer.text(text, at, logprobs) if text else b""
+
+    def _forced(self, stream: _Stream, text: str, at: int) -> bytes:
+        """A piece of the JSON that stands for a tool call."""
+        call = stream.forced = stream.forced or ForcedCall()
+        piece = call.feed(text)
+        out = b""
+        if call.name is not None and not stream.tools:
+            stream.tools = 1
+            out = self._writer.tool(0, self._id(stream, at), call.name, "", at)
+        return out + (self._writer.arguments(0, piece, at) if piece else b"")
 
     def _tool(self, stream: _Stream, tool: ToolDelta, at: int) -> bytes:
         function = tool.function or ToolFunction()
@@ -171,14 +181,10 @@ class Answer:
         """The engine's own end of a choice, with what was held back."""
         stream.finish = reason
         text, stream.held = stream.held, ""
-        if self._ask.forced and text:
-            try:
-                call = msgspec.json.decode(text, type=_Call)
-            except msgspec.DecodeError:  # cut by max_tokens: there is no call to make
-                return self._writer.text(text, at) + self._writer.finish(reason, at)
-            stream.tools = 1
-            out = self._writer.tool(0, self._id(stream, at), call.name, bytes(call.arguments).decode(), at)
-            return out + self._writer.finish("tool_calls", at)
+        if stream.forced is not None:
+            text = stream.forced.held  # cut by max_tokens: there is no call to make
+            if stream.tools and reason == "stop":
+                reason = "tool_calls"
         return (self._writer.text(text, at) if text else b"") + self._writer.finish(reason, at)
 
     def _cut(self, stream: _Stream, reason: str, at: int) -> bytes:
