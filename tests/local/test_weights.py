@@ -25,14 +25,17 @@ def test_the_built_in_model_says_what_it_is() -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"", "is not a GGUF file"),
+        (b"", "is empty"),
         (b"PK\x03\x04" + bytes(100), "is not a GGUF file."),
         (b"GGUF" + struct.pack("<I", 1) + DATA[8:], "GGUF of version 1; versions 2 and 3 can be read."),
         (DATA[:3000], "is truncated: it ends inside its header."),
         (DATA[:10], "is truncated: it ends inside its header."),
         (DATA[: len(DATA) // 2], "is truncated: its weights are not all there."),
         (DATA[:8] + struct.pack("<QQ", 1, 2**62) + DATA[24:], "GGUF|truncated"),
-        (DATA.replace(b"\x05" + bytes(7) + b"qwen3", b"\x04" + bytes(7) + b"clip", 1), "is a projector for images"),
+        (
+            DATA.replace(b"\x05" + bytes(7) + b"qwen3", b"\x04" + bytes(7) + b"clip", 1) + bytes(32),
+            "is a projector for images",
+        ),
     ],
 )
 def test_a_file_that_is_not_a_model_is_refused_in_one_sentence(tmp_path: Path, data: bytes, words: str) -> None:
