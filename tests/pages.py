@@ -148,6 +148,7 @@ class Reader:
         kept = {name: os.environ[name] for name in ("PATH", "TMPDIR", "NO_PROXY") if name in os.environ}
         path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", ""), *_stand_in(self.folder)])
         mine = {"PATH": path, "HOME": str(self.folder), "QIAO_PORT": str(self.port()), "LANG": "C.UTF-8"}
+        mine["OLLAMA_MODELS"] = str(self.folder / "ollama")  # else there is one for all users of a machine
         return (
             kept
             | mine

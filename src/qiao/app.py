@@ -41,6 +41,9 @@ from qiao.gate.catalog import Catalog
 from qiao.gate.keys import Keys
 from qiao.gate.routes import Routes, Scope, Target
 from qiao.secret import Secret
+from qiao.weights import choosing
+from qiao.weights.choosing import Choice
+from qiao.weights.header import BadWeights
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 ANY_METHOD = ("GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS")
@@ -54,6 +57,7 @@ class Started:
     engines: list[str]
     notice: str
     keys: int
+    models: Mapping[str, Choice]  # by the engine's name
 
 
 @dataclass
@@ -67,6 +71,7 @@ class App:
     meter: Meter
     settings: Settings
     local: list[Local] = field(default_factory=list[Local])
+    models: Mapping[str, Choice] = field(default_factory=dict[str, Choice])
 
     async def start(self) -> None:
         """Start what runs beside the server; returns at once, /readyz tells when it is ready."""
@@ -88,7 +93,14 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
     ca_file = str(settings.ca_file) if settings.ca_file else None
     client = Client(connect=timeouts.connect, idle=timeouts.idle, ca_file=ca_file)
     catalog = Catalog.load()
-    engines = [_engine(row, settings, client, catalog, clock) for row in _rows(settings)]
+    rows = _rows(settings)
+    models = {row.name: _model(row, settings) for row in rows if row.kind == "local"}
+    engines = [
+        _local(row, settings, models[row.name], client, catalog)
+        if row.kind == "local"
+        else _engine(row, settings, client, catalog, clock)
+        for row in rows
+    ]
     by_name = {engine.name: engine for engine in engines}
     scopes = [_scope(engine) for engine in engines]
     routes = Routes(catalog, scopes, _patterns(settings), settings.aliases)
@@ -112,7 +124,7 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
     keys = Keys(key.get_secret_value() for key in settings.keys)
     front = Front(doors, keys, shelter, Cors(settings.cors_origins), hosts)
     local = [engine for engine in engines if isinstance(engine, Local)]
-    return App(front, engines, drain, client, meter, settings, local)
+    return App(front, engines, drain, client, meter, settings, local, models)
 
 
 def serve(settings: Settings, on_ready: Callable[[Started], None] | None = None) -> int:
@@ -131,7 +143,8 @@ async def _serve(settings: Settings, on_ready: Callable[[Started], None] | None)
     def started(url: str) -> None:
         if on_ready is not None:
             notices = [engine.traits.notice for engine in app.engines if engine.traits.notice]
-            on_ready(Started(url, [engine.name for engine in app.engines], "; ".join(notices), len(settings.keys)))
+            names = [engine.name for engine in app.engines]
+            on_ready(Started(url, names, "; ".join(notices), len(settings.keys), app.models))
 
     await app.start()
     # What is here now stays: the collector need not look at it again, and calls leave it little to do.
@@ -195,8 +208,6 @@ def _engine(row: EngineRow, settings: Settings, client: Client, catalog: Catalog
         if row.kind == "simulator":
             pace = Pace(settings.simulator_ttft, settings.simulator_rate)
             return Simulator(catalog, name=row.name, pace=pace)
-        if row.kind == "local":
-            return _local(row, settings, client, catalog)
         address = row.url or settings.engine_url
         if not address:
             raise _wrong(row, "set url to the engine's address", "请用 url 写上引擎的地址")
@@ -224,15 +235,25 @@ def _place(row: EngineRow, settings: Settings) -> tuple[Place, str]:
     return Place(region, workspace), region.root(workspace)
 
 
-def _local(row: EngineRow, settings: Settings, client: Client, catalog: Catalog) -> Local:
-    weights = row.model or settings.model
+def _model(row: EngineRow, settings: Settings) -> Choice:
+    """The model of a local engine; ConfigError for a name that none here has."""
+    try:
+        return choosing.pick(row.model or settings.model, settings.places())
+    except BadWeights as error:
+        raise ConfigError(f"model: {error}", f"model：{error.chinese}") from None
+
+
+def _local(row: EngineRow, settings: Settings, model: Choice, client: Client, catalog: Catalog) -> Local:
+    found = model.found
+    context = row.context or settings.context or model.context
+    projector = found.projector if found else None
     return Local(
-        weights.expanduser() if weights else None,
+        found.path if found else None,
         client=client,
         runtime=settings.home / "run",
         find=catalog.find,
         name=row.name,
-        tuning=Tuning(context=row.context or settings.context, binary=settings.engine_binary),
+        tuning=Tuning(context=context, binary=settings.engine_binary, projector=projector),
     )
 
 

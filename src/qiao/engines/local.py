@@ -57,6 +57,7 @@ class Tuning:
     waiting: int = 32  # calls that may wait for a turn
     batch: int = 64
     binary: str | None = None
+    projector: Path | None = None  # where it does not lie beside the model
 
 
 class Local:
@@ -92,6 +93,8 @@ class Local:
         if self._child is None:
             try:
                 self._weights = header.read(self._path)
+                if self._tuning.projector:
+                    self._weights = replace(self._weights, projector=self._tuning.projector)
             except header.BadWeights as error:
                 self._reason = str(error)
                 return
@@ -178,7 +181,7 @@ class Local:
         tuning = self._tuning
         context = tuning.context or min(weights.context or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
         return Settings(
-            weights=str(self._path.resolve()),
+            weights=str(weights.path.absolute()),  # not what it links to: shards are found by the name
             projector=str(weights.projector) if weights.projector else None,
             context=context,
             parallel=self._parallel,
