@@ -104,7 +104,7 @@ def _row(found: Found, glance: Weights, free: int) -> dict[str, Any]:
 def _print(row: dict[str, Any]) -> None:
     facts = [
         row["architecture"],
-        f"{row['parameters'] / 10**9:.2g}B" if row["parameters"] else "",
+        _count(row["parameters"]),
         row["quantisation"],
         say("models.size", gib=_gib(row["size"])),
         say("models.window", context=f"{row['context']:,}"),
@@ -121,6 +121,10 @@ def _print(row: dict[str, Any]) -> None:
         f"  {row['problem']}" if row["problem"] else "",
     ]
     print(clean("\n".join(filter(None, lines))))
+
+
+def _count(parameters: int) -> str:
+    return f"{parameters / 10**9:.1f}B" if parameters >= 10**9 else f"{parameters / 10**6:.1f}M" if parameters else ""
 
 
 def _gib(size: int) -> str:

@@ -26,9 +26,9 @@ def fetch(hub: Hub, remote: Remote, target: Path, progress: Progress, pause: flo
 
     `pause` is in seconds, before the second try; it doubles.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         with part.open("ab") as file:
             _lock(file, part)
             if file.tell() > remote.size:

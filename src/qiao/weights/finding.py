@@ -125,9 +125,7 @@ def _in_folder(folder: Found, places: Places) -> Found:
 
 def _translated(folder: Path, own: Path) -> Path:
     """The GGUF file made of a folder of safetensors, which goes for dense Qwen2 and Qwen3 models only."""
-    parts = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(folder.glob("*.safetensors"))]
-    digest = hashlib.sha256(json.dumps([str(folder.resolve()), parts]).encode()).hexdigest()[:8]
-    out = own / TRANSLATED / f"{folder.name}-{digest}" / f"{folder.name}.gguf"
+    out = translation(folder, own)
     if not out.exists():
         out.parent.mkdir(parents=True, exist_ok=True)
         draft = out.with_suffix(".part")
@@ -135,3 +133,10 @@ def _translated(folder: Path, own: Path) -> Path:
         importlib.import_module("qiao.weights.folder").translate(folder, draft)
         draft.replace(out)
     return out
+
+
+def translation(folder: Path, own: Path) -> Path:
+    """Where a folder's translation lies; another place when its files change."""
+    parts = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(folder.glob("*.safetensors"))]
+    digest = hashlib.sha256(json.dumps([str(folder.resolve()), parts]).encode()).hexdigest()[:8]
+    return own / TRANSLATED / f"{folder.name}-{digest}" / f"{folder.name}.gguf"

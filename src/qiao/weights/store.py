@@ -42,7 +42,8 @@ def remove(path: Path, own: Path) -> list[Path]:
 
     What was linked from elsewhere stays there.
     """
-    if not path.absolute().is_relative_to(own):
+    path = Path(os.path.normpath(path.absolute()))
+    if not path.is_relative_to(own):
         raise BadWeights(
             f"{path} does not lie in Qiao's own store ({own}): delete it with the program that put it there.",
             f"{path} 不在 Qiao 自己的目录（{own}）里：请用放置它的程序删除。",
