@@ -38,10 +38,11 @@ def blocks(page: Path) -> list[Block]:
 
 @dataclass
 class Reader:
-    """Works through one page. Ports in print stand for free ones; the cloud is a simulator on this machine."""
+    """Works through one page. Ports in print stand for free ones; the cloud and the hub are on this machine."""
 
     folder: Path
     cloud: str = ""
+    hub: str = ""
     language: str = "en"
     printed: str = ""
     _ports: dict[str, int] = field(default_factory=dict)
@@ -152,6 +153,7 @@ class Reader:
         return (
             kept
             | mine
+            | {"HF_ENDPOINT": self.hub, "MODELSCOPE_DOMAIN": self.hub}
             | {"QIAO_CLOUD_URL": self.cloud, "QIAO_LANG": self.language, "PYTHONIOENCODING": "utf-8"}
             | self._exported
         )

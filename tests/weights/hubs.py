@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 class Script:
     """What the hub has, and how it misbehaves."""
 
+    repository: str
     files: dict[str, bytes] = field(default_factory=dict[str, bytes])
     cuts: list[int] = field(default_factory=list[int])  # bytes after which answers break off, one after the other
     statuses: list[int] = field(default_factory=list[int])  # of answers for content, in place of it
@@ -29,8 +30,8 @@ class Script:
 class FakeHub:
     """Listens on a free port of this machine."""
 
-    def __init__(self) -> None:
-        self.script = Script()
+    def __init__(self, repository: str = "Qwen/a") -> None:
+        self.script = Script(repository)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         cast(Any, self._server).script = self.script
         self.root = f"http://127.0.0.1:{self._server.server_port}"
@@ -63,7 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._content(script, unquote(url.path.removeprefix("/content/")))
         elif script.token and self.headers.get("authorization") != f"Bearer {script.token}":
             self._send(401, b"{}")
-        elif not url.path.startswith(("/api/models/Qwen/a", "/api/v1/models/Qwen/a", "/Qwen/a/")):
+        elif f"/{script.repository}/" not in url.path:
             self._send(404, b"{}")
         elif url.path.endswith("/tree/main"):
             self._tree(script, int(query.get("cursor", ["0"])[0]))

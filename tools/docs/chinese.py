@@ -31,7 +31,10 @@ TEXT = {
     "Root address to use instead of the region's": "代替地域默认根地址的地址",
     "Address of the http engine": "http 引擎的地址",
     "Key of the http engine": "http 引擎的密钥",
-    "GGUF file for the local engine; without it the built-in model": "本地引擎的 GGUF 文件；不设则用内置模型",
+    "Model of the local engine: a GGUF file, a folder, a name, or demo for the built-in one; "
+    "without it the largest Qwen model on this machine that fits into memory": (
+        "本地引擎的模型：GGUF 文件、文件夹、模型名，或 demo 表示内置模型；不设则用本机内存放得下的最大的千问模型"
+    ),
     "Context length of the local engine in tokens": "本地引擎的上下文长度（token）",
     "A llama-server to use in place of the built-in engine": "代替内置引擎的 llama-server 程序",
     "Seconds to the simulator's first token": "模拟器输出首个 token 前等待的秒数",
@@ -68,7 +71,9 @@ TEXT = {
     "Key of the engine": "引擎的密钥",
     "Region of the cloud": "云端地域",
     "Workspace of the cloud": "云端业务空间",
-    "GGUF file of a local engine": "本地引擎的 GGUF 文件",
+    "Model of a local engine: a GGUF file, a folder, a name, or demo": (
+        "本地引擎的模型：GGUF 文件、文件夹、模型名，或 demo"
+    ),
     "Context length of a local or Ollama engine in tokens": "本地引擎或 Ollama 引擎的上下文长度（token）",
     "Routes": "路由",
     "`[[routes]]`, one table for each route; the first whose pattern fits is taken.": (

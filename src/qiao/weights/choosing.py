@@ -34,7 +34,14 @@ def pick(reference: str | None, places: Places) -> Choice:
     """The model of a reference, or the choice without one; BadWeights when the reference means nothing here."""
     if reference is None:
         return choose(places)
-    return Choice() if reference == DEMO else Choice(found=finding.resolve(reference, places))
+    if reference == DEMO:
+        return Choice()
+    found = finding.resolve(reference, places)
+    try:
+        context = context_for(finding.glance(found), memory.available())
+    except BadWeights:  # the engine says why
+        context = None
+    return Choice(found=found, context=context)
 
 
 def choose(places: Places, free: int | None = None) -> Choice:
