@@ -19,6 +19,7 @@ class Script:
     files: dict[str, bytes] = field(default_factory=dict[str, bytes])
     cuts: list[int] = field(default_factory=list[int])  # bytes after which answers break off, one after the other
     statuses: list[int] = field(default_factory=list[int])  # of answers for content, in place of it
+    listing: bytes | None = None  # in place of the list of files
     digest: str | None = None  # told for every file in place of its own
     ranges: bool = True
     page: int = 100  # rows of a page of Hugging Face
@@ -66,6 +67,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(401, b"{}")
         elif f"/{script.repository}/" not in url.path:
             self._send(404, b"{}")
+        elif script.listing is not None:
+            self._send(200, script.listing)
         elif url.path.endswith("/tree/main"):
             self._tree(script, int(query.get("cursor", ["0"])[0]))
         elif url.path.endswith("/repo/files"):
@@ -88,7 +91,7 @@ class _Handler(BaseHTTPRequestHandler):
             rows.append({"type": "file", "path": name, "size": len(data), "lfs": large})
         after = begin + script.page
         more = {"link": f'<{self.path.split("?")[0]}?cursor={after}>; rel="next"'} if after < len(script.files) else {}
-        self._send(200, json.dumps(rows).encode(), **more)
+        self._send(200, json.dumps(rows).encode(), None, **more)
 
     def _content(self, script: Script, name: str) -> None:
         if script.statuses:

@@ -34,6 +34,8 @@ def model(
         full = key if key.startswith(("general.", "split.")) else f"{architecture}.{key}"
         if isinstance(value, list):
             writer.add_array(full, cast(list[Any], value))
+        elif isinstance(value, str):
+            writer.add_string(full, value)
         else:
             writer.add_uint32(full, value)
     writer.add_token_list(["<|im_end|>", "a"])

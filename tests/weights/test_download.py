@@ -140,6 +140,30 @@ def test_a_fetch_goes_on_at_the_host_of_the_content(fake: FakeHub, tmp_path: Pat
     assert fake.begins == [None, None, "bytes=1000-", "bytes=1000-"]
 
 
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b"7", b'[{"type": "file"}]', b'{"Data": {"Files": [3]}}', b"<html>"]
+)
+def test_an_answer_that_is_no_listing_is_said(hub: Hub, fake: FakeHub, body: bytes) -> None:
+    fake.script.listing = body
+    if hub.kind == "huggingface" and body in {b"[]", b"{}"}:
+        assert hub.files("Qwen/a") == []
+    else:
+        with pytest.raises(NotPulled, match="sent no list of files"):
+            hub.files("Qwen/a")
+
+
+def test_a_refusal_of_modelscope_in_a_good_answer_is_one(fake: FakeHub) -> None:
+    fake.script.listing = b'{"Code": 10010205001, "Data": null, "Success": false}'
+    with pytest.raises(NotPulled, match="no such repository"):
+        Hub("modelscope", fake.root).files("Qwen/a")
+
+
+@pytest.mark.parametrize("name", ["../../x.gguf", "a\\b.gguf", ".gguf", "c:x.gguf", "a\x1b[2J.gguf", "x.safetensors"])
+def test_no_file_of_a_hub_leaves_its_folder(hub: Hub, fake: FakeHub, name: str) -> None:
+    fake.script.files = {name: b"x"}
+    assert [remote.name for remote in hub.files("Qwen/a")] in ([], ["x.gguf"])
+
+
 def test_a_long_listing_comes_in_pages(fake: FakeHub) -> None:
     fake.script.files = {f"m-{number}.gguf": b"x" for number in range(7)}
     fake.script.page = 3
@@ -215,17 +239,27 @@ def remotes(*names: str) -> list[Remote]:
     ],
 )
 def test_what_is_fetched_of_a_repository(files: list[str], quantisation: str, taken: list[str]) -> None:
-    plan = pulling.plan(remotes(*files), quantisation, "Qwen/a")
+    plan = pulling.plan(remotes(*files), quantisation, "Qwen/a", 2**40)
     assert [remote.name for remote in plan.files] == taken
+
+
+def test_what_fits_into_memory_is_fetched_unless_something_was_asked_for() -> None:
+    sizes = {"a-Q2_K.gguf": 2, "a-Q3_K_M.gguf": 3, "a-Q4_K_M.gguf": 4, "a-Q8_0.gguf": 8}
+    files = [Remote(name, size, "", "") for name, size in sizes.items()]
+    smaller = pulling.plan(files, "", "Qwen/a", 4)
+    assert (smaller.quantisation, smaller.instead_of, smaller.size) == ("q3_k_m", "q4_k_m", 3)
+    assert pulling.plan(files, "q8_0", "Qwen/a", 4).quantisation == "q8_0"
+    assert pulling.plan(files, "", "Qwen/a", 9).quantisation == "q4_k_m"
+    assert pulling.plan(files, "", "Qwen/a", 1) == pulling.plan(files, "q4_k_m", "Qwen/a", 1)
 
 
 def test_what_a_repository_does_not_have_is_said() -> None:
     with pytest.raises(NotPulled, match="has no Q2_K; it has: Q4_K_M, Q8_0"):
-        pulling.plan(remotes("a-Q8_0.gguf", "a-Q4_K_M.gguf"), "q2_k", "Qwen/a")
+        pulling.plan(remotes("a-Q8_0.gguf", "a-Q4_K_M.gguf"), "q2_k", "Qwen/a", 2**40)
     with pytest.raises(NotPulled, match="has no GGUF file"):
-        pulling.plan([], "", "Qwen/Qwen3-4B")
+        pulling.plan([], "", "Qwen/Qwen3-4B", 2**40)
     with pytest.raises(NotPulled, match=r"several models \(a-Q4_K_M\.gguf, b-Q4_K_M\.gguf\)"):
-        pulling.plan(remotes("a-Q4_K_M.gguf", "b-Q4_K_M.gguf"), "", "Qwen/a")
+        pulling.plan(remotes("a-Q4_K_M.gguf", "b-Q4_K_M.gguf"), "", "Qwen/a", 2**40)
 
 
 @pytest.mark.parametrize(

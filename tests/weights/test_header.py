@@ -79,6 +79,15 @@ def test_a_shard_that_lost_its_name_is_said(tmp_path: Path) -> None:
         header.read(path)
 
 
+def test_an_adapter_and_an_empty_shard_are_said(tmp_path: Path) -> None:
+    with pytest.raises(BadWeights, match=r"an adapter \(LoRA\), not a model"):
+        header.read(making.model(tmp_path / "lora.gguf", facts={"general.type": "adapter"}))
+    making.model(tmp_path / "m-00001-of-00002.gguf")
+    (tmp_path / "m-00002-of-00002.gguf").touch()
+    with pytest.raises(BadWeights, match=r"m-00002-of-00002\.gguf is empty"):
+        header.read(tmp_path / "m-00001-of-00002.gguf")
+
+
 def test_every_cut_of_a_file_is_noticed(tmp_path: Path) -> None:
     data = making.model(tmp_path / "a.gguf").read_bytes()
     end = len(data.rstrip(b"\0"))  # the weights are zeros

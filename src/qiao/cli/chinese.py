@@ -159,6 +159,8 @@ TEXT = {
     "models.fits_not": "可用内存放不下",
     "models.memory": "两个调用同时运行时，各上下文所需内存（GiB）：{needs}",
     "pull.plan": "来自 {root}：{names}，{size} GiB",
+    "models.not_written": "文件无法写入：{why}。请把 QIAO_HOME 设到可写的目录。",
+    "pull.smaller": "可用内存放不下 {wanted}，改为下载 {taken}。一定要它时，请在名称末尾加 :{wanted}。",
     "pull.too_large": "它需要超过 {size} GiB 内存，而可用的有 {free} GiB：在这里可能无法运行。",
     "pull.done": "{path} 已就绪：用 `qiao serve --model {name}` 运行。要在没有网络的机器上使用，请把文件拷过去，"
     "运行 `qiao models import 文件`。",

@@ -161,6 +161,8 @@ TEXT = {
     "models.fits_not": "does not fit into free memory",
     "models.memory": "memory in GiB by context, two calls at once: {needs}",
     "pull.plan": "From {root}: {names}, {size} GiB",
+    "models.not_written": "The file cannot be written: {why}. Set QIAO_HOME to a folder that can.",
+    "pull.smaller": "{wanted} does not fit into free memory: {taken} is taken. Add :{wanted} to the name to have it.",
     "pull.too_large": "It takes more than {size} GiB of memory, and {free} GiB are free: it may not run here.",
     "pull.done": "{path} is there: `qiao serve --model {name}` runs it. For a machine without network, copy the file "
     "there and run `qiao models import FILE`.",

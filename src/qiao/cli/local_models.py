@@ -41,6 +41,8 @@ def _import(files: list[str], places: Places) -> int:
             placed = store.bring(Path(file).expanduser(), places.own)
         except BadWeights as error:
             raise Trouble(told(error)) from None
+        except OSError as error:
+            raise Trouble(say("models.not_written", why=error)) from None
         print(say("models.imported", path=placed, name=naming.parse(placed.name).model))
     return 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,16 +26,21 @@ def run(options: Pull) -> int:
     try:
         wanted = pulling.wanted(options.name)
         hub = _hub(options.source or ("modelscope" if text.language() == "zh" else "huggingface"))
-        plan = pulling.plan(hub.files(wanted.repository), wanted.quantisation, wanted.repository)
+        free = memory.available() - memory.OVERHEAD
+        plan = pulling.plan(hub.files(wanted.repository), wanted.quantisation, wanted.repository, free)
+        if plan.instead_of:
+            print(say("pull.smaller", wanted=plan.instead_of.upper(), taken=plan.quantisation.upper()))
+        elif plan.size > free:
+            print(say("pull.too_large", size=_gib(plan.size), free=_gib(free)))
         first = _fetch(hub, plan, own / wanted.repository, own)
-        weights = header.read(first)
+        header.read(first)
     except (NotPulled, BadWeights) as error:
         raise Trouble(told(error)) from None
+    except OSError as error:
+        raise Trouble(say("models.not_written", why=error)) from None
     except KeyboardInterrupt:
         text.complain(say("pull.stopped", name=options.name))
         raise
-    if memory.fitting_context(weights, parallel=1, free=memory.available()) is None:
-        print(say("pull.too_large", size=_gib(weights.size), free=_gib(memory.available())))
     print(say("pull.done", path=first, name=options.name))
     return 0
 
@@ -68,7 +73,7 @@ def _fetch(hub: Hub, plan: pulling.Plan, folder: Path, own: Path) -> Path:
 
 
 @contextmanager
-def _progress(file: Remote) -> Iterator[Callable[[int], None]]:
+def _progress(file: Remote) -> Generator[Callable[[int], None]]:
     """What is told the bytes that are there; a bar on a terminal, nothing in a pipe."""
     console = screen.console()
     if console is None:

@@ -70,6 +70,10 @@ def _engine(name: str, settings: Settings, started: Started) -> str:
 
 def model(choice: Choice) -> str:
     """The model that answers on this machine, and why it does."""
+    return text.clean(_model(choice))
+
+
+def _model(choice: Choice) -> str:
     found, weights = choice.found, choice.weights
     free = f"{choice.free / 2**30:.1f}"
     if found is None:

@@ -6,6 +6,7 @@ Only headers are read: 0.15 s for a vocabulary of 150,000 tokens. Keys as llama.
 from __future__ import annotations
 
 import mmap
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,26 +104,22 @@ def _read(path: Path, *, glance: bool) -> Weights:
     try:
         parts = shards(path)
         at = first = parts[0] if parts else path
-        with first.open("rb") as file:
-            size = file.seek(0, 2)
-            if size == 0:
-                raise BadWeights(f"{path} is empty.", f"{path} 是空文件。")
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                layout = gguf.parse(data, glance=glance)
+        layout = _layout(first, glance=glance)
         for at in parts[1:]:
-            size += at.stat().st_size
-            layout.parameters += 0 if glance else _read_shard(at)
-        return _weights(first, size, layout, parts)
+            layout.parameters += 0 if glance else _layout(at).parameters
+        return _weights(first, sum(part.stat().st_size for part in parts or (path,)), layout, parts)
     except gguf.Damaged as damage:
         raise (_foreign(at) if damage.how == "foreign" else _said(at, damage)) from damage
     except OSError as error:
         raise _unreadable(at, error) from error
 
 
-def _read_shard(path: Path) -> int:
-    """How many values a further shard holds."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return gguf.parse(data).parameters
+def _layout(path: Path, *, glance: bool = False) -> gguf.Layout:
+    with path.open("rb") as file:
+        if file.seek(0, os.SEEK_END) == 0:
+            raise BadWeights(f"{path} is empty.", f"{path} 是空文件。")
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return gguf.parse(data, glance=glance)
 
 
 def _weights(path: Path, size: int, layout: gguf.Layout, parts: tuple[Path, ...]) -> Weights:
@@ -132,6 +129,11 @@ def _weights(path: Path, size: int, layout: gguf.Layout, parts: tuple[Path, ...]
         raise BadWeights(
             f"{path} is a projector for images, not a model: name the model's own file.",
             f"{path} 是图像投影文件，不是模型：请指定模型本身的文件。",
+        )
+    if facts.text("general.type") == "adapter":
+        raise BadWeights(
+            f"{path} is an adapter (LoRA), not a model: merge it into its model first.",
+            f"{path} 是适配器（LoRA），不是模型：请先合并到它的模型里。",
         )
     if facts.number(f"{architecture}.vision.block_count"):
         raise BadWeights(

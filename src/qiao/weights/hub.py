@@ -22,6 +22,7 @@ REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 WAIT = 30.0  # seconds without a byte
 _LISTING = 16 * 2**20  # bytes of a page of a listing
 _PAGES = 100
+_NAME = re.compile(r"\w[^\\/:\x00-\x1f]*\.gguf", re.IGNORECASE)  # what can be a file's name everywhere
 _NEXT = re.compile(r'<([^>]+)>;\s*rel="next"')
 
 
@@ -57,7 +58,7 @@ class Hub:
         """The GGUF files of a repository; NotPulled when it cannot be listed."""
         listed = self._hugging_face(repository) if self.kind == "huggingface" else self._modelscope(repository)
         try:
-            return [remote for remote in listed if remote.name.lower().endswith(".gguf")]
+            return [remote for remote in listed if _NAME.fullmatch(remote.name)]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise NotPulled(
                 f"{self.root} sent no list of files: is it the address of a hub?",
@@ -102,6 +103,8 @@ class Hub:
     def _modelscope(self, repository: str) -> Iterator[Remote]:
         base = f"{self.root}/api/v1/models/{repository}/repo"
         found, _ = self._json(f"{base}/files?Revision=master&Recursive=true")
+        if found["Data"] is None:  # some refusals come with a status of 200
+            raise self._refused(404, self.root)
         for row in found["Data"]["Files"]:
             if row["Type"] != "tree":
                 address = f"{base}?Revision=master&FilePath={quote(row['Path'], safe='')}"

@@ -43,10 +43,11 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The files to fetch, the model's own first."""
+    """The files to fetch, the model's own first; `instead_of` names the quantisation that does not fit into memory."""
 
     quantisation: str
     files: tuple[Remote, ...]
+    instead_of: str = ""
 
     @property
     def size(self) -> int:
@@ -69,8 +70,11 @@ def wanted(name: str) -> Wanted:
     return Wanted(repository, quantisation)
 
 
-def plan(files: list[Remote], quantisation: str, repository: str) -> Plan:
-    """What to fetch; NotPulled when the repository has no such files."""
+def plan(files: list[Remote], quantisation: str, repository: str, free: int) -> Plan:
+    """What to fetch; NotPulled when the repository has no such files.
+
+    Where nothing was asked for and the default does not fit into `free` bytes, the largest that does is taken, if any.
+    """
     models: dict[str, list[Remote]] = {}
     for remote in sorted(files, key=lambda remote: remote.name):
         if not remote.name.lower().startswith("mmproj"):
@@ -83,6 +87,11 @@ def plan(files: list[Remote], quantisation: str, repository: str) -> Plan:
             f"{repository} has no {quantisation.upper() or 'GGUF file'}; it has: {there}.",
             f"{repository} 里没有 {quantisation.upper() or 'GGUF 文件'}；有：{there}。",
         )
+    sizes = {kind: sum(remote.size for remote in models[kind]) for kind in models}
+    fitting = [kind for kind in models if sizes[kind] < free]
+    if not quantisation and found not in fitting and fitting:
+        smaller = max(fitting, key=lambda kind: sizes[kind])
+        return Plan(smaller, (*_one(models[smaller], repository), *_projector(files)), found)
     return Plan(found, (*_one(models[found], repository), *_projector(files)))
 
 
