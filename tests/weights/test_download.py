@@ -74,6 +74,12 @@ def test_a_busy_hub_is_asked_again(hub: Hub, fake: FakeHub, tmp_path: Path, stat
     assert fetched(hub, tmp_path).read_bytes() == DATA
 
 
+def test_a_hub_that_stays_busy_is_given_up(hub: Hub, fake: FakeHub, tmp_path: Path) -> None:
+    fake.script.statuses = [503] * download.TRIES
+    with pytest.raises(NotPulled, match=r"^127\.0\.0\.1:\d+ answered 503: try again later"):
+        fetched(hub, tmp_path)
+
+
 def test_a_range_that_cannot_be_begins_again(hub: Hub, fake: FakeHub, tmp_path: Path) -> None:
     fake.script.cuts = [1000]
     fake.script.statuses = []

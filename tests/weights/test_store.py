@@ -59,6 +59,20 @@ def test_a_model_is_removed_with_its_projector_and_the_given_file_stays(places: 
     assert not (places.own / "imported").exists()
 
 
+def test_a_model_whose_shards_are_not_all_there_can_be_removed(places: Places) -> None:
+    first = making.model(places.own / "a/b/m-00001-of-00002.gguf")
+    assert store.remove(first, places.own) == [first]
+
+
+def test_a_file_that_takes_the_place_of_another_is_the_one_known(places: Places, tmp_path: Path) -> None:
+    old = making.model(tmp_path / "old/m.gguf")
+    new = making.model(tmp_path / "new/m.gguf", name="other")
+    for path in (old, new):
+        store.bring(path, places.own)
+    assert list(store.read_index(places.own)) == [download.digest_of(new)]
+    assert store.bring(old, places.own).samefile(old)
+
+
 def test_the_projector_stays_for_the_other_model_beside_it(places: Places) -> None:
     folder = places.own / "Qwen/Qwen3-VL-GGUF"
     one, other = making.model(folder / "m-Q4_K_M.gguf"), making.model(folder / "m-Q8_0.gguf")

@@ -74,7 +74,7 @@ def _fill(hub: Hub, remote: Remote, file: IO[bytes], progress: Progress, pause: 
         if file.seek(0, os.SEEK_END) > begin:
             left = TRIES
         elif (left := left - 1) == 0:
-            raise unreachable(remote.url, why or ConnectionError("the answer is empty"))
+            raise why if isinstance(why, NotPulled) else unreachable(remote.url, why or ConnectionError("no answer"))
         else:
             time.sleep(pause * 2 ** (TRIES - left - 1))
     progress(remote.size)

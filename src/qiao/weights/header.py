@@ -86,17 +86,20 @@ def glance(path: Path) -> Weights:
 
 def shards(path: Path) -> tuple[Path, ...]:
     """All files of a model in several, by the name of one; empty for a model in one file. BadWeights when one lacks."""
-    match = _SHARD.fullmatch(path.name)
-    if match is None:
-        return ()
-    stem, count = match[1], int(match[3])
-    found = tuple(path.with_name(f"{stem}-{number:05}-of-{count:05}.gguf") for number in range(1, count + 1))
-    if lacking := [shard.name for shard in found if not shard.exists()]:
+    named = shards_named(path)
+    if lacking := next((shard.name for shard in named if not shard.exists()), None):
         raise BadWeights(
-            f"{path} is one of {count} files, and {lacking[0]} is not beside it.",
-            f"{path} 是 {count} 个分片之一，旁边缺少 {lacking[0]}。",
+            f"{path} is one of {len(named)} files, and {lacking} is not beside it.",
+            f"{path} 是 {len(named)} 个分片之一，旁边缺少 {lacking}。",
         )
-    return found
+    return named
+
+
+def shards_named(path: Path) -> tuple[Path, ...]:
+    """The same, whether they are there or not."""
+    match = _SHARD.fullmatch(path.name)
+    stem, count = (match[1], int(match[3])) if match else ("", 0)
+    return tuple(path.with_name(f"{stem}-{number:05}-of-{count:05}.gguf") for number in range(1, count + 1))
 
 
 def _read(path: Path, *, glance: bool) -> Weights:

@@ -48,7 +48,7 @@ def remove(path: Path, own: Path) -> list[Path]:
             f"{path} does not lie in Qiao's own store ({own}): delete it with the program that put it there.",
             f"{path} 不在 Qiao 自己的目录（{own}）里：请用放置它的程序删除。",
         )
-    gone = list(header.shards(path) or (path,))
+    gone = [file for file in header.shards_named(path) or (path,) if file.exists()]
     others = [file for file in path.parent.glob("*.gguf") if file not in gone and not file.name.startswith("mmproj")]
     if not others:
         gone += sorted(path.parent.glob("mmproj*.gguf"))
@@ -64,7 +64,8 @@ def remove(path: Path, own: Path) -> list[Path]:
 
 def remember(own: Path, digests: dict[str, Path]) -> None:
     """Note the digests of files in the store."""
-    _write_index(own, {digest: own / name for digest, name in read_index(own).items()} | digests)
+    before = {digest: own / name for digest, name in read_index(own).items()}
+    _write_index(own, {digest: path for digest, path in before.items() if path not in digests.values()} | digests)
 
 
 def read_index(own: Path) -> dict[str, str]:
