@@ -38,10 +38,11 @@ def blocks(page: Path) -> list[Block]:
 
 @dataclass
 class Reader:
-    """Works through one page. Ports in print stand for free ones; the cloud is a simulator on this machine."""
+    """Works through one page. Ports in print stand for free ones; the cloud and the hub are on this machine."""
 
     folder: Path
     cloud: str = ""
+    hub: str = ""
     language: str = "en"
     printed: str = ""
     _ports: dict[str, int] = field(default_factory=dict)
@@ -148,9 +149,11 @@ class Reader:
         kept = {name: os.environ[name] for name in ("PATH", "TMPDIR", "NO_PROXY") if name in os.environ}
         path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", ""), *_stand_in(self.folder)])
         mine = {"PATH": path, "HOME": str(self.folder), "QIAO_PORT": str(self.port()), "LANG": "C.UTF-8"}
+        mine["OLLAMA_MODELS"] = str(self.folder / "ollama")  # else there is one for all users of a machine
         return (
             kept
             | mine
+            | {"HF_ENDPOINT": self.hub, "MODELSCOPE_DOMAIN": self.hub}
             | {"QIAO_CLOUD_URL": self.cloud, "QIAO_LANG": self.language, "PYTHONIOENCODING": "utf-8"}
             | self._exported
         )

@@ -24,6 +24,7 @@ from qiao.wire.document import Document
 from qiao.wire.usage import Usage
 from tests import pages, stage
 from tests.pages import ROOT, SHELL, Block, Reader
+from tests.weights.hubs import FakeHub
 from tools.docs import doors, reference
 
 DOCS = ROOT / "docs"
@@ -67,12 +68,22 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     reader.close()
 
 
+@pytest.fixture(scope="module")
+def hub() -> Iterator[str]:
+    """A hub with one small model, which answers like the built-in one."""
+    fake = FakeHub("Qwen/Qwen3-0.6B-GGUF")
+    demo = ROOT / "src" / "qiao" / "data" / "demo.gguf"
+    fake.script.files = {"Qwen3-0.6B-Q8_0.gguf": demo.read_bytes().replace(b"qiao-demo", b"Qwen3 0.6", 1)}
+    yield fake.root
+    fake.close()
+
+
 # The commands of a twin are the same: it is run where other words are printed.
 @pytest.mark.parametrize(
     "page", [*WRITTEN, *(twin(page) for page in TWINS if shown(page) != shown(twin(page)))], ids=name_of
 )
-def test_the_examples_of_a_page_run(page: Path, cloud: str, tmp_path: Path) -> None:
-    reader = Reader(tmp_path, cloud, "zh" if page.name.endswith(".zh-CN.md") else "en")
+def test_the_examples_of_a_page_run(page: Path, cloud: str, hub: str, tmp_path: Path) -> None:
+    reader = Reader(tmp_path, cloud, hub, "zh" if page.name.endswith(".zh-CN.md") else "en")
     try:
         for block in pages.blocks(page):
             reader.read(block)

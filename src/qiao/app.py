@@ -9,8 +9,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pydantic import SecretStr
-
 from qiao import telemetry
 from qiao.api.admin import Admin
 from qiao.api.chat import Chat
@@ -25,25 +23,22 @@ from qiao.api.server import Server
 from qiao.api.shelter import Shelter, SizeLimits
 from qiao.api.vectors import Vectors
 from qiao.clock import Clock, SystemClock
-from qiao.config import ConfigError, EngineRow, Settings, loopback
+from qiao.config import ConfigError, Settings, loopback
 from qiao.engines import regions
-from qiao.engines.client import Client, Upstream, Url
-from qiao.engines.connection import Limits
-from qiao.engines.dashscope import Cloud, Place
+from qiao.engines.client import Client
+from qiao.engines.dashscope import Cloud
 from qiao.engines.discovered import Discovered
 from qiao.engines.engine import Engine
 from qiao.engines.http import Http
 from qiao.engines.local import Local
 from qiao.engines.ollama import Ollama
-from qiao.engines.resident import Tuning
-from qiao.engines.residents import Residents
-from qiao.engines.simulator import Pace, Simulator
 from qiao.exchange.attempts import Attempts
 from qiao.exchange.balance import Balance
 from qiao.exchange.exchange import Exchange
 from qiao.exchange.meter import Meter
 from qiao.exchange.probes import Probes
 from qiao.exchange.states import States
+from qiao.fleet import muster, rows
 from qiao.gate.billing import Billing
 from qiao.gate.catalog import Catalog
 from qiao.gate.history import Keep
@@ -51,8 +46,8 @@ from qiao.gate.keys import Keys
 from qiao.gate.prices import PriceBook
 from qiao.gate.routes import Place as RoutePlace
 from qiao.gate.routes import Routes, Scope, Target
-from qiao.secret import Secret
 from qiao.telemetry import EngineGauges
+from qiao.weights.choosing import Choice
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 ANY_METHOD = ("GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS")
@@ -66,6 +61,7 @@ class Started:
     engines: list[str]
     notice: str
     keys: int
+    models: Mapping[str, Choice]  # by the engine's name
 
 
 @dataclass
@@ -80,6 +76,7 @@ class App:
     probes: Probes
     settings: Settings
     local: list[Local] = field(default_factory=list[Local])
+    models: Mapping[str, Choice] = field(default_factory=dict[str, Choice])
 
     async def start(self) -> None:
         """Start what runs beside the server; returns at once, /readyz tells when it is ready."""
@@ -103,9 +100,8 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
     ca_file = str(settings.ca_file) if settings.ca_file else None
     client = Client(connect=timeouts.connect, idle=timeouts.idle, ca_file=ca_file)
     catalog = Catalog.load()
-    residents = Residents()
-    rows = _rows(settings)
-    engines = [_engine(row, settings, client, catalog, clock, residents) for row in rows]
+    fleet = muster(settings, client, catalog, clock)
+    engines = fleet.engines
     by_name = {engine.name: engine for engine in engines}
     scopes = [_scope(engine) for engine in engines]
     billing = _billing(settings, catalog, clock)
@@ -117,7 +113,7 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
     metrics.active = lambda: drain.count
     calls = telemetry.CallLog(sys.stderr.buffer if settings.log_calls else None)
     meter = Meter(metrics, calls, billing, clock)
-    balance = Balance({row.name: row.kind for row in rows}, _shared(patterns))
+    balance = Balance(fleet.kinds, _shared(patterns))
     attempts = Attempts(by_name, balance, clock)
     states = States(balance, attempts, clock)
     metrics.standing = lambda: [EngineGauges(s.name, s.state, s.running, s.outstanding_tokens) for s in states.all()]
@@ -142,7 +138,7 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
     local = [engine for engine in engines if isinstance(engine, Local)]
     metrics.waiting = lambda: {engine.name: engine.waiting for engine in local}
     probes = Probes(probed, balance, attempts, clock)
-    return App(front, engines, drain, client, meter, probes, settings, local)
+    return App(front, engines, drain, client, meter, probes, settings, local, fleet.models)
 
 
 def serve(settings: Settings, on_ready: Callable[[Started], None] | None = None) -> int:
@@ -161,7 +157,8 @@ async def _serve(settings: Settings, on_ready: Callable[[Started], None] | None)
     def started(url: str) -> None:
         if on_ready is not None:
             notices = [engine.traits.notice for engine in app.engines if engine.traits.notice]
-            on_ready(Started(url, [engine.name for engine in app.engines], "; ".join(notices), len(settings.keys)))
+            names = [engine.name for engine in app.engines]
+            on_ready(Started(url, names, "; ".join(notices), len(settings.keys), app.models))
 
     await app.start()
     # What is here now stays: the collector need not look at it again, and calls leave it little to do.
@@ -223,91 +220,14 @@ def _admin_doors(admin: Admin) -> list[Door]:
     ]
 
 
-def _rows(settings: Settings) -> list[EngineRow]:
-    """The engines asked for: rows of the configuration, one by `engine`, or by what is there."""
-    if settings.engines and settings.engine is None:
-        return settings.engines
-    kind = settings.engine or ("http" if settings.engine_url else "cloud" if settings.api_key else "local")
-    return [EngineRow.model_validate({"name": kind, "kind": kind})]
-
-
-def _engine(
-    row: EngineRow, settings: Settings, client: Client, catalog: Catalog, clock: Clock, residents: Residents
-) -> Engine:
-    timeouts = settings.timeouts
-    limits = Limits(head=timeouts.first_byte, idle=timeouts.idle, total=timeouts.total)
-    try:
-        if row.kind == "cloud":
-            key = _secret(row.key or settings.api_key)
-            if key is None:
-                raise _wrong(
-                    row, "the cloud needs a key: set DASHSCOPE_API_KEY", "云端需要密钥：请设置 DASHSCOPE_API_KEY"
-                )
-            place, root = _place(row, settings)
-            upstream = Upstream(Url.parse(root), key, limits)
-            return Cloud(row.name, upstream, place, client, known=lambda name: catalog.find(name).known)
-        if row.kind == "simulator":
-            pace = Pace(settings.simulator_ttft, settings.simulator_rate)
-            return Simulator(catalog, name=row.name, pace=pace)
-        if row.kind == "local":
-            return _local(row, settings, client, catalog, residents)
-        address = row.url or settings.engine_url
-        if not address:
-            raise _wrong(row, "set url to the engine's address", "请用 url 写上引擎的地址")
-        upstream = Upstream(Url.parse(address), _secret(row.key or settings.engine_key), limits)
-        if row.kind == "http":
-            return Discovered(row.name, upstream, client, clock=clock, context=row.context)
-        if row.kind == "ollama":
-            return Ollama(row.name, upstream, client, clock=clock, context=row.context)
-        return Http(row.name, upstream, client, kind=row.kind)
-    except ValueError as error:
-        raise _wrong(row, str(error), str(error)) from None
-
-
-def _wrong(row: EngineRow, message: str, chinese: str) -> ConfigError:
-    return ConfigError(f"engines: {row.name}: {message}", f"engines：{row.name}：{chinese}")
-
-
-def _place(row: EngineRow, settings: Settings) -> tuple[Place, str]:
-    """Where a cloud engine lives: at its own address, at the one in place of the region's, or at the region's."""
-    root = row.url or (None if row.region else settings.cloud_url)
-    workspace = row.workspace or settings.workspace
-    if root:
-        return Place(None, workspace), root
-    region = regions.find(row.region or settings.region)
-    return Place(region, workspace), region.root(workspace)
-
-
-def _local(row: EngineRow, settings: Settings, client: Client, catalog: Catalog, residents: Residents) -> Local:
-    weights = row.model or settings.model
-    idle = settings.idle if row.idle is None else row.idle
-    tuning = Tuning(
-        role=row.role,
-        context=row.context or settings.context,
-        threads=row.threads,
-        parallel=row.parallel,
-        binary=settings.engine_binary,
-        idle=None if idle is None else idle * 60,
-        residents=residents,
-    )
-    return Local(
-        weights.expanduser() if weights else None,
-        client=client,
-        runtime=settings.home / "run",
-        find=catalog.find,
-        name=row.name,
-        tuning=tuning,
-    )
-
-
 def _billing(settings: Settings, catalog: Catalog, clock: Clock) -> Billing:
     """Cloud engines bill, by their region's prices."""
     try:
         book = PriceBook.of(catalog, settings.prices.model_dump(mode="json"))
     except ValueError as error:
         raise ConfigError(f"prices: {error}", f"prices：{error}") from None
-    rows = [row for row in _rows(settings) if row.kind == "cloud"]
-    places = {row.name: regions.find(row.region or settings.region) for row in rows}
+    clouds = [row for row in rows(settings) if row.kind == "cloud"]
+    places = {row.name: regions.find(row.region or settings.region) for row in clouds}
     return Billing(
         catalog, book, {name: region.scope for name, region in places.items()}, clock, unknown=settings.prices.unknown
     )
@@ -315,7 +235,9 @@ def _billing(settings: Settings, catalog: Catalog, clock: Clock) -> Billing:
 
 def _scope(engine: Engine) -> Scope:
     if isinstance(engine, Local):
-        return Scope(engine.name, any_model=False, own=engine.names, tasks=engine.traits.tasks)
+        # One that waits for its own name does not answer in the place of the chosen one.
+        tasks = engine.traits.tasks - ({"chat"} if engine.lazy else set())
+        return Scope(engine.name, any_model=False, own=engine.names, tasks=tasks)
     return Scope(engine.name, engine.traits.any_model, tasks=engine.traits.tasks)
 
 
@@ -333,14 +255,6 @@ def _patterns(settings: Settings) -> Mapping[str, Sequence[RoutePlace]]:
 def _shared(patterns: Mapping[str, Sequence[RoutePlace]]) -> set[str]:
     """The engines that share the load of a route with others."""
     return {target.engine for places in patterns.values() for place in places if len(place) > 1 for target in place}
-
-
-def _secret(value: SecretStr | None) -> Secret | None:
-    """A key for a request header; ValueError for what no header can hold, such as a pasted line break or ellipsis."""
-    key = value.get_secret_value().strip() if value else ""
-    if not key.isascii() or not key.isprintable():
-        raise ValueError("the key holds characters that no key has: copy it again")
-    return Secret(key) if key else None
 
 
 def _sizes(settings: Settings) -> SizeLimits:

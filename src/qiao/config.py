@@ -6,6 +6,7 @@ Order: command line, environment (`QIAO_…`, and `DASHSCOPE_API_KEY`), qiao.tom
 from __future__ import annotations
 
 import ipaddress
+import os
 import tomllib
 from datetime import date
 from itertools import chain
@@ -20,6 +21,8 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+from qiao.weights.places import Places
 
 Kind = Literal["cloud", "http", "ollama", "local", "simulator", "vllm", "sglang", "llama-server", "lmstudio", "openai"]
 
@@ -74,7 +77,7 @@ class EngineRow(_Strict):
     key: SecretStr | None = Field(None, description="Key of the engine")
     region: str | None = Field(None, description="Region of the cloud")
     workspace: str | None = Field(None, description="Workspace of the cloud")
-    model: Path | None = Field(None, description="GGUF file of a local engine")
+    model: str | None = Field(None, description="Model of a local engine: a GGUF file, a folder, a name, or demo")
     context: int | None = Field(None, ge=256, description="Context length of a local or Ollama engine in tokens")
     role: Literal["chat", "embedding", "rerank"] | None = Field(
         None, description="What a local engine is for; without it what its weights are made for"
@@ -234,7 +237,11 @@ class Settings(BaseSettings):
     cloud_url: str | None = Field(None, description="Root address to use instead of the region's")
     engine_url: str | None = Field(None, description="Address of the http engine")
     engine_key: SecretStr | None = Field(None, description="Key of the http engine")
-    model: Path | None = Field(None, description="GGUF file for the local engine; without it the built-in model")
+    model: str | None = Field(
+        None,
+        description="Model of the local engine: a GGUF file, a folder, a name, or demo for the built-in one; "
+        "without it the largest Qwen model on this machine that fits into memory",
+    )
     context: int | None = Field(None, ge=256, description="Context length of the local engine in tokens")
     idle: float | None = Field(
         None,
@@ -286,6 +293,10 @@ class Settings(BaseSettings):
         except ValidationError as error:
             raise _said(error) from None
         return settings
+
+    def places(self) -> Places:
+        """Where on this machine models may lie; the stores' own variables of the environment count."""
+        return Places.of(os.environ, Path.home(), self.home / "models")
 
     @field_validator("keys", "cors_origins", "allowed_hosts", mode="before")
     @classmethod

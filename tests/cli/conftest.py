@@ -24,6 +24,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
+        "OLLAMA_MODELS": str(tmp_path / "ollama"),
         "QIAO_HOME": str(tmp_path / "state"),
         "QIAO_PORT": "1",
         "LANG": "C.UTF-8",

@@ -13,7 +13,7 @@ from tests.cli.conftest import Run
 from tests.cli.stub import MODELS, Request, Response, Stub, refusal, whole
 
 KEY = "sk-0123456789abcdef0123456789abcdef"
-DEMO = Path(checks.header.__file__).parents[1] / "data" / "demo.gguf"
+DEMO = Path(checks.__file__).parents[1] / "data" / "demo.gguf"
 
 
 def found(qiao: Run, *arguments: str, **variables: str) -> tuple[int, dict[str, dict[str, str]]]:
@@ -142,8 +142,8 @@ def test_a_model_name_is_looked_up_without_the_network_too(qiao: Run) -> None:
 def test_missing_damaged_and_good_weights_are_told_apart(qiao: Run, tmp_path: Path) -> None:
     (tmp_path / "notes.gguf").write_text("hello")
     local = {"QIAO_ENGINE": "local", "QIAO_ENGINE_BINARY": "llama-server"}
-    assert "there is no file" in found(qiao, "--weights", "none.gguf", **local)[1]["weights"]["message"]
-    assert "cannot be used" in found(qiao, "--weights", "notes.gguf", **local)[1]["weights"]["message"]
+    assert "does not exist" in found(qiao, "--weights", "none.gguf", **local)[1]["weights"]["message"]
+    assert "is not a GGUF file" in found(qiao, "--weights", "notes.gguf", **local)[1]["weights"]["message"]
     good = found(qiao, "--weights", str(DEMO), **local)[1]["weights"]
     assert good["status"] == "ok"
     assert "GiB, context" in good["message"]

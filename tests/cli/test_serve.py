@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from qiao.cli import commands
 from tests.cli.conftest import COMMAND, Run
 from tests.cli.stub import Stub
 
+DEMO = Path(commands.__file__).parents[1] / "data" / "demo.gguf"
 Start = Callable[..., tuple[str, subprocess.Popen[str]]]
 
 
@@ -74,6 +76,28 @@ def test_the_start_speaks_chinese_and_names_the_clouds_region(start: Start) -> N
 def test_an_engine_is_named_with_its_address(start: Start, stub: Stub) -> None:
     said, _ = start("serve", "--engine-url", f"{stub.url}/v1")
     assert f"http at {stub.url}/v1" in said
+
+
+def test_a_model_that_is_here_answers_without_being_named(start: Start, qiao: Run, tmp_path: Path) -> None:
+    place = tmp_path / ".lmstudio/models/someone/Tiny-GGUF/tiny.gguf"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(DEMO.read_bytes().replace(b"qiao-demo", b"qwen-tiny", 1))
+    said, process = start("serve")
+    assert "qwen-tiny from LM Studio, 0.0 GiB, context 4,096: the largest Qwen model here that fits into" in said
+    assert "demo" not in said
+    url = re.search(r"Qiao answers on (\S+)\n", said)
+    assert url is not None
+    assert "qwen-tiny" in qiao("models", "--url", url[1]).stdout
+    assert qiao("ask", "--url", url[1], "--model", "qwen-tiny", "Hello").returncode == 0
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+
+
+def test_demo_is_the_built_in_model_and_an_unknown_name_is_said(start: Start, qiao: Run) -> None:
+    assert "built-in demo model, not Qwen" in start("serve", "--model", "demo")[0]
+    ended = qiao("serve", "--model", "qwen9-900b")
+    assert ended.returncode == 2
+    assert "There is no model 'qwen9-900b' on this machine. `qiao pull qwen9-900b` gets it." in ended.stderr
 
 
 def test_simulate_lists_the_faults_before_it_starts(start: Start) -> None:

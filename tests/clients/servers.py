@@ -48,7 +48,8 @@ class Servers:
         port = free_port()
         home = self._home / engine
         home.mkdir()
-        settings = {"QIAO_HOME": str(home), "QIAO_KEYS": KEY, "QIAO_TIMEOUTS__DRAIN": "1"} | extra
+        settings = {"QIAO_HOME": str(home), "QIAO_KEYS": KEY, "QIAO_TIMEOUTS__DRAIN": "1", "QIAO_MODEL": "demo"}
+        settings |= extra
         command = [sys.executable, "-m", "qiao", "serve", "--engine", engine, "--port", str(port)]
         log = home / "serve.log"
         with log.open("wb") as errors:

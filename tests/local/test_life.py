@@ -250,6 +250,16 @@ async def test_weights_that_the_engine_refuses_are_explained_in_its_words(
     await local.close()
 
 
+async def test_weights_that_break_off_late_are_explained(engine: Callable[..., Local], tmp_path: Path) -> None:
+    path = tmp_path / "cut.gguf"
+    path.write_bytes(DATA[:-100])
+    local = engine(path)
+    with pytest.raises(EngineUnavailable, match="its weights are not all there"):
+        await local.open(call("你好"))
+    assert "its weights are not all there" in (await local.health()).reason
+    await local.close()
+
+
 async def test_weights_that_are_not_there_are_a_reason_and_not_a_crash(
     engine: Callable[..., Local], tmp_path: Path
 ) -> None:

@@ -33,7 +33,10 @@ TEXT = {
     "Root address to use instead of the region's": "代替地域默认根地址的地址",
     "Address of the http engine": "http 引擎的地址",
     "Key of the http engine": "http 引擎的密钥",
-    "GGUF file for the local engine; without it the built-in model": "本地引擎的 GGUF 文件；不设则用内置模型",
+    "Model of the local engine: a GGUF file, a folder, a name, or demo for the built-in one; "
+    "without it the largest Qwen model on this machine that fits into memory": (
+        "本地引擎的模型：GGUF 文件、文件夹、模型名，或 demo 表示内置模型；不设则用本机内存放得下的最大的千问模型"
+    ),
     "Context length of the local engine in tokens": "本地引擎的上下文长度（token）",
     "Minutes without a call after which a local model gives its memory back until the next one; "
     "0 is never; without it never for a model that was loaded at the start, else 15": (
@@ -104,7 +107,9 @@ TEXT = {
     "Key of the engine": "引擎的密钥",
     "Region of the cloud": "云端地域",
     "Workspace of the cloud": "云端业务空间",
-    "GGUF file of a local engine": "本地引擎的 GGUF 文件",
+    "Model of a local engine: a GGUF file, a folder, a name, or demo": (
+        "本地引擎的模型：GGUF 文件、文件夹、模型名，或 demo"
+    ),
     "Context length of a local or Ollama engine in tokens": "本地引擎或 Ollama 引擎的上下文长度（token）",
     "What a local engine is for; without it what its weights are made for": "本地引擎的用途；不设则按权重本身的用途",
     "Threads of a local engine; without it the processor's cores but one": ("本地引擎的线程数；不设则为处理器核数减一"),

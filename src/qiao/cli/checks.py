@@ -25,7 +25,10 @@ from qiao.cli.text import say, told
 from qiao.cli.trouble import Trouble
 from qiao.config import ConfigError, Settings
 from qiao.engines import regions
-from qiao.weights import header
+from qiao.weights import choosing, finding
+from qiao.weights.choosing import Choice
+from qiao.weights.header import BadWeights
+from qiao.weights.places import Places
 
 _placeholder = re.compile(r"your|xxx|\*\*|<|>|密钥|替换", re.IGNORECASE)
 
@@ -44,7 +47,8 @@ class Facts:
     engine_key: str | None
     host: str
     port: int
-    model: Path | None
+    model: str | None
+    places: Places
     engine_binary: str | None
 
     @property
@@ -110,6 +114,7 @@ def _facts(settings: Settings) -> Facts:
         host=settings.host,
         port=settings.port,
         model=settings.model,
+        places=settings.places(),
         engine_binary=settings.engine_binary,
     )
 
@@ -245,15 +250,17 @@ def check_weights(facts: Facts) -> Finding:
         return wrong("weights", say("doctor.no_local_engine"), say("doctor.no_local_engine_fix"))
     if facts.engine_binary is None and (why := _unloadable()):
         return wrong("weights", say("doctor.engine_broken", why=why), say("doctor.engine_broken_fix"))
-    if facts.model is None:
-        return well("weights", say("doctor.weights_demo"))
-    path = facts.model.expanduser()
-    if not path.exists():
-        return wrong("weights", say("doctor.weights_missing", path=path), say("doctor.weights_fix"))
     try:
-        found = header.read(path)
-    except header.BadWeights as error:
-        return wrong("weights", say("doctor.weights_bad", why=error), say("doctor.weights_fix"))
+        return _usable(choosing.pick(facts.model, facts.places))
+    except BadWeights as error:
+        return wrong("weights", told(error), say("doctor.weights_fix"))
+
+
+def _usable(choice: Choice) -> Finding:
+    """What the model's header says; BadWeights when it cannot be used."""
+    if choice.found is None:
+        return well("weights", say("doctor.weights_demo"))
+    found = finding.read(choice.found)
     said = say("doctor.weights_well", name=found.name, gib=f"{found.size / 2**30:.3g}", context=found.context)
     return well("weights", said)
 

@@ -116,6 +116,7 @@ def _parameters(options: type[Any]) -> Iterator[inspect.Parameter]:
     inherited = {name for base in options.__mro__[1:] for name in getattr(base, "__annotations__", ())}
     for field in sorted(fields(options), key=lambda field: field.name in inherited):
         default = field.default_factory() if field.default_factory is not MISSING else field.default
+        default = inspect.Parameter.empty if default is MISSING else default
         kind = inspect.Parameter.KEYWORD_ONLY
         yield inspect.Parameter(field.name, kind, default=default, annotation=hints[field.name])
 
@@ -161,6 +162,8 @@ def _usage_error(error: Any) -> str:
     parameter = getattr(error, "param", None)
     if parameter is not None:
         option = parameter.opts[0] if parameter.param_type_name == "option" else parameter.metavar
+        if kind == "MissingParameter":
+            return say("usage.missing", option=option)
         return say("usage.value", option=option, expected=parameter.display_type(error.ctx))
     return error.format_message()
 

@@ -1,4 +1,4 @@
-"""`qiao models`: what can be asked."""
+"""`qiao models`: what can be asked, and what lies on this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from qiao.cli.text import clean, say
 
 
 def run(options: Models) -> int:
-    """Print the models of the server: a table on a terminal, names alone in a pipe."""
+    """Print the models of the server: a table on a terminal, names alone in a pipe; or do what the words say."""
+    if options.local or options.words:
+        from qiao.cli import local_models
+
+        return local_models.run(options)
     at = place.find(options)
     rows = remote.models(at)
     if options.json:

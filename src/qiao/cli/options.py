@@ -10,6 +10,7 @@ from typer import Argument, Option
 
 MODEL = "qwen-plus"
 VISION_MODEL = "qwen3-vl-plus"
+Source = Literal["modelscope", "huggingface"]
 Engine = Literal["cloud", "http", "local", "simulator"]
 
 
@@ -34,7 +35,7 @@ class Serve:
     cloud_url: Annotated[str | None, Option("--cloud-url", metavar="ROOT")] = None
     engine_url: Annotated[str | None, Option("--engine-url", metavar="URL")] = None
     engine_key: Annotated[str | None, Option("--engine-key", metavar="KEY")] = None
-    model: Annotated[Path | None, Option("--model", "-m", metavar="PATH")] = None
+    model: Annotated[str | None, Option("--model", "-m", metavar="MODEL")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +78,8 @@ class Cost:
 class Models(Where):
     """Of the list of models."""
 
+    words: Annotated[list[str], Argument(metavar="import FILE…|remove NAME")] = field(default_factory=list[str])
+    local: Annotated[bool, Option("--local")] = False
     json: Annotated[bool, Option("--json")] = False
 
 
@@ -92,6 +95,14 @@ class Engines:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pull:
+    """Of a download."""
+
+    name: Annotated[str, Argument(metavar="NAME")]
+    source: Annotated[Source | None, Option("--from")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Doctor:
     """Of the checks."""
 
@@ -103,7 +114,7 @@ class Doctor:
     host: Annotated[str | None, Option("--host", metavar="ADDRESS")] = None
     port: Annotated[int | None, Option("--port", "-p", metavar="PORT")] = None
     model: Annotated[list[str], Option("--model", "-m", metavar="NAME")] = field(default_factory=list[str])
-    weights: Annotated[Path | None, Option("--weights", metavar="PATH")] = None
+    weights: Annotated[str | None, Option("--weights", metavar="MODEL")] = None
     json: Annotated[bool, Option("--json")] = False
 
 
@@ -123,6 +134,7 @@ COMMANDS: dict[str, type[Any]] = {
     "chat": Chat,
     "ask": Ask,
     "models": Models,
+    "pull": Pull,
     "engines": Engines,
     "cost": Cost,
     "doctor": Doctor,

@@ -15,6 +15,7 @@ from qiao.cli.trouble import Trouble
 if TYPE_CHECKING:
     from qiao.app import Started
     from qiao.config import Settings
+    from qiao.weights.choosing import Choice
 
 
 def run(options: Serve) -> int:
@@ -40,7 +41,7 @@ def start(config: Path | None, overrides: dict[str, Any]) -> int:
 def banner(started: Started, settings: Settings) -> str:
     """What is running, what answers, what to paste, and what to try next."""
     root = started.url.rstrip("/")
-    answering = "; ".join(_engine(name, settings) for name in started.engines)
+    answering = "; ".join(_engine(name, settings, started) for name in started.engines)
     keys = say("serve.keys", count=started.keys) if started.keys else say("serve.no_keys")
     where = "" if settings.port == 8000 and "127.0.0.1" in root else f" --url {root}"
     rows = [
@@ -54,18 +55,42 @@ def banner(started: Started, settings: Settings) -> str:
     return "\n".join([say("serve.listening", url=root), "", *lines, "", trial, say("serve.stop")])
 
 
-def _engine(name: str, settings: Settings) -> str:
+def _engine(name: str, settings: Settings, started: Started) -> str:
     """One engine, said plainly."""
     row = next((row for row in settings.engines if row.name == name), None)
     kind = row.kind if row else name
     if kind == "cloud":
         return say("serve.cloud", region=_region(row, settings))
     if kind == "local":
-        path = (row and row.model) or settings.model
-        return say("serve.local", name=path.name) if path else say("notice.demo")
+        return model(started.models[name])
     if kind == "simulator":
         return say("notice.simulator")
     return say("serve.http", name=name, url=(row and row.url) or settings.engine_url)
+
+
+def model(choice: Choice) -> str:
+    """The model that answers on this machine, and why it does."""
+    return text.clean(_model(choice))
+
+
+def _model(choice: Choice) -> str:
+    found, weights = choice.found, choice.weights
+    free = f"{choice.free / 2**30:.1f}"
+    if found is None:
+        large = choice.too_large
+        size = large and f"{large.size / 2**30:.1f}"
+        why = say("serve.too_large", name=large.name, size=size, free=free) if large else ""
+        return say("notice.demo") + why
+    if weights is None:
+        return say("serve.local", name=found.path.name if found.store == "path" else f"{found.name}, {found.store}")
+    return say(
+        "serve.chosen",
+        name=weights.name,
+        store=found.store,
+        size=f"{weights.size / 2**30:.1f}",
+        context=f"{choice.context:,}",
+        free=free,
+    )
 
 
 def _region(row: Any, settings: Settings) -> str:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from qiao.config import ConfigError
+    from qiao.weights.header import BadWeights
+    from qiao.weights.hub import NotPulled
 
 Language = Literal["zh", "en"]
 LANGUAGES: dict[Language, str] = {"zh": "qiao.cli.chinese", "en": "qiao.cli.english"}
@@ -77,8 +79,8 @@ def notice(given: str) -> str:
     return say(_NOTICES[given]) if given in _NOTICES else clean(given)
 
 
-def told(error: ConfigError) -> str:
-    """A settings mistake in the language of this run."""
+def told(error: ConfigError | BadWeights | NotPulled) -> str:
+    """What is wrong with settings, a model file or a download, in the language of this run."""
     return error.chinese if _Spoken.language == "zh" else str(error)
 
 

@@ -34,6 +34,7 @@ def main() -> None:
     try:
         wait = _binary(settings) if settings["binary"] else _embedded(settings)
     except Exception as error:
+        time.sleep(0.2)  # a thread of the engine's writes its log, which says why
         _say({"error": str(error) or type(error).__name__})
         os._exit(1)
     _say({"pid": os.getpid()})

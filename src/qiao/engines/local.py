@@ -56,13 +56,14 @@ class Local:
         self._loaded: llama.Loaded | None = None
 
     async def start(self) -> None:
-        """Read the weights' header and begin to load them; returns before they are loaded."""
-        await self._resident.start()
+        """Begin to load the weights, but for a lazy model; returns before they are loaded."""
+        if not self._resident.lazy:
+            await self._resident.start()
 
     def names(self) -> list[str]:
-        """The one name that is served beside the Qwen names: the built-in model's, or the weights' own."""
+        """What is served beside the Qwen names: the weights' own name, and the one that they were found by."""
         weights = self._resident.weights
-        return [] if weights is None else [weights.slug]
+        return list(dict.fromkeys([*self._resident.found_as, *([] if weights is None else [weights.slug])]))
 
     async def models(self) -> list[str]:
         """The same, for whoever asks every engine."""
@@ -75,6 +76,11 @@ class Local:
     async def close(self) -> None:
         """End the process."""
         await self._resident.close()
+
+    @property
+    def lazy(self) -> bool:
+        """Whether it is loaded with its first call only."""
+        return self._resident.lazy
 
     @property
     def waiting(self) -> int:

@@ -43,6 +43,7 @@ class Tuning:
 
     role: Role | None = None  # what the weights are loaded for
     context: int | None = None  # tokens
+    suggested: int | None = None  # the same, where nobody has set it: less is taken if memory is short
     threads: int | None = None
     parallel: int | None = None  # calls at once; each takes the memory of its whole context
     waiting: int = 64  # calls that may wait for a turn, of one key half as many
@@ -51,6 +52,7 @@ class Tuning:
     projector: Path | None = None  # where it does not lie beside the weights
     silence: float = 10.0  # seconds without a sign of life after which the process is started again
     lazy: bool = False  # load with the first call
+    names: tuple[str, ...] = ()  # that it answers to, known before its header is read
     idle: float | None = None  # seconds without a call after which the memory is given back; 0 is never
     residents: Residents | None = None  # the models that share this machine's memory
 
@@ -77,6 +79,16 @@ class Resident:
         self._idle = (IDLE if tuning.lazy else 0.0) if tuning.idle is None else tuning.idle
         self._timer: asyncio.TimerHandle | None = None
         self._resting: asyncio.Task[None] | None = None
+
+    @property
+    def found_as(self) -> tuple[str, ...]:
+        """The names that it answers to before its header is read."""
+        return self._tuning.names
+
+    @property
+    def lazy(self) -> bool:
+        """Whether it is loaded with its first call only."""
+        return self._tuning.lazy
 
     @property
     def role(self) -> Role:
@@ -111,7 +123,7 @@ class Resident:
     def health(self) -> Health:
         """Ready when the weights are loaded, or will be with the next call; otherwise why not."""
         if self.child is None:
-            return Health(False, self.reason)
+            return Health(self.lazy, self.reason)
         return Health(self.child.state in {"ready", "unloading", "resting"}, self.child.reason)
 
     @property
@@ -160,7 +172,7 @@ class Resident:
 
     def _settings(self, weights: Weights) -> Settings:
         tuning = self._tuning
-        context = tuning.context or min(weights.context or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
+        context = tuning.context or tuning.suggested or min(weights.context or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
         return Settings(
             weights=str(weights.files[0].absolute()),  # not what it links to: shards are found by the name
             projector=str(weights.projector) if weights.projector else None,

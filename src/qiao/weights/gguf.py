@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import mmap
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 VERSIONS = {2, 3}
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
+_SIZE = struct.Struct("<Q")
 _MAX = 2**24  # more elements than any vocabulary has: a broken count
 _DEPTH = 4  # arrays in arrays; no known key has more than one
 
@@ -129,5 +129,17 @@ class _Cursor:
             values = struct.unpack_from(f"<{count}{_SCALARS[element]}", self.data, self.at)
             self.at += struct.calcsize(f"<{count}{_SCALARS[element]}")
             return list(values)
-        read: Callable[[], Any] = self.text if element == _STRING else lambda: self.value(element, depth + 1)
-        return [read() for _ in range(count)]
+        return self.texts(count) if element == _STRING else [self.value(element, depth + 1) for _ in range(count)]
+
+    def texts(self, count: int) -> list[str]:
+        """Many texts in one go: a vocabulary has 300,000."""
+        data, at, end, size_at = self.data, self.at, len(self.data), _SIZE.unpack_from
+        found: list[str] = []
+        for _ in range(count):
+            begin = at + 8
+            at = begin + size_at(data, at)[0]
+            if at > end:
+                raise IndexError(at)
+            found.append(data[begin:at].decode("utf-8", "replace"))
+        self.at = at
+        return found

@@ -6,6 +6,7 @@ Only headers are read: 0.15 s for a vocabulary of 150,000 tokens. Keys as llama.
 from __future__ import annotations
 
 import mmap
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,43 +86,43 @@ def glance(path: Path) -> Weights:
 
 def shards(path: Path) -> tuple[Path, ...]:
     """All files of a model in several, by the name of one; empty for a model in one file. BadWeights when one lacks."""
-    match = _SHARD.fullmatch(path.name)
-    if match is None:
-        return ()
-    stem, count = match[1], int(match[3])
-    found = tuple(path.with_name(f"{stem}-{number:05}-of-{count:05}.gguf") for number in range(1, count + 1))
-    if lacking := [shard.name for shard in found if not shard.exists()]:
+    named = shards_named(path)
+    if lacking := next((shard.name for shard in named if not shard.exists()), None):
         raise BadWeights(
-            f"{path} is one of {count} files, and {lacking[0]} is not beside it.",
-            f"{path} 是 {count} 个分片之一，旁边缺少 {lacking[0]}。",
+            f"{path} is one of {len(named)} files, and {lacking} is not beside it.",
+            f"{path} 是 {len(named)} 个分片之一，旁边缺少 {lacking}。",
         )
-    return found
+    return named
+
+
+def shards_named(path: Path) -> tuple[Path, ...]:
+    """The same, whether they are there or not."""
+    match = _SHARD.fullmatch(path.name)
+    stem, count = (match[1], int(match[3])) if match else ("", 0)
+    return tuple(path.with_name(f"{stem}-{number:05}-of-{count:05}.gguf") for number in range(1, count + 1))
 
 
 def _read(path: Path, *, glance: bool) -> Weights:
+    at = path
     try:
         parts = shards(path)
-        first = parts[0] if parts else path
-        with first.open("rb") as file:
-            size = file.seek(0, 2)
-            if size == 0:
-                raise BadWeights(f"{path} is empty.", f"{path} 是空文件。")
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                layout = gguf.parse(data, glance=glance)
-        for part in parts[1:]:
-            size += part.stat().st_size
-            layout.parameters += 0 if glance else _read_shard(part)
-        return _weights(first, size, layout, parts)
+        at = first = parts[0] if parts else path
+        layout = _layout(first, glance=glance)
+        for at in parts[1:]:
+            layout.parameters += 0 if glance else _layout(at).parameters
+        return _weights(first, sum(part.stat().st_size for part in parts or (path,)), layout, parts)
     except gguf.Damaged as damage:
-        raise _said(path, damage) from damage
+        raise (_foreign(at) if damage.how == "foreign" else _said(at, damage)) from damage
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise _unreadable(at, error) from error
 
 
-def _read_shard(path: Path) -> int:
-    """How many values a further shard holds."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return gguf.parse(data).parameters
+def _layout(path: Path, *, glance: bool = False) -> gguf.Layout:
+    with path.open("rb") as file:
+        if file.seek(0, os.SEEK_END) == 0:
+            raise BadWeights(f"{path} is empty.", f"{path} 是空文件。")
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return gguf.parse(data, glance=glance)
 
 
 def _weights(path: Path, size: int, layout: gguf.Layout, parts: tuple[Path, ...]) -> Weights:
@@ -131,6 +132,16 @@ def _weights(path: Path, size: int, layout: gguf.Layout, parts: tuple[Path, ...]
         raise BadWeights(
             f"{path} is a projector for images, not a model: name the model's own file.",
             f"{path} 是图像投影文件，不是模型：请指定模型本身的文件。",
+        )
+    if facts.text("general.type") == "adapter":
+        raise BadWeights(
+            f"{path} is an adapter (LoRA), not a model: merge it into its model first.",
+            f"{path} 是适配器（LoRA），不是模型：请先合并到它的模型里。",
+        )
+    if facts.number(f"{architecture}.vision.block_count"):
+        raise BadWeights(
+            f"{path} holds model and projector in one, which only Ollama's own engine reads: `qiao pull` gets both.",
+            f"{path} 把模型和图像投影合在一起，只有 Ollama 自己的引擎能读：请用 `qiao pull` 下载。",
         )
     if not parts and facts.number("split.count") > 1:
         raise BadWeights(
@@ -243,8 +254,33 @@ def _said(path: Path, damage: gguf.Damaged) -> BadWeights:
         ),
         "header": ("is truncated: it ends inside its header.", "不完整：文件头没有结束。"),
         "data": ("is truncated: its weights are not all there.", "不完整：权重没有全部下载。"),
-    }.get(damage.how) or ("is not a GGUF file.", "不是 GGUF 文件。")
+    }[damage.how]
     return BadWeights(f"{path} {english}", f"{path} {chinese}")
+
+
+# The beginnings of what is often taken for a model.
+_KINDS: tuple[tuple[re.Pattern[bytes], str, str], ...] = (
+    (re.compile(rb"version https://git-lfs"), "a Git LFS pointer: `git lfs pull` gets the file itself",
+     "Git LFS 指针：用 `git lfs pull` 取得真正的文件"),
+    (re.compile(rb"\s*<(!doctype|html|\?xml)", re.IGNORECASE), "a web page: the download went wrong",
+     "网页：下载出错了"),
+    (re.compile(rb"\{.*\"mediaType\"", re.DOTALL), "a manifest: name the model, as `ollama list` does",
+     "清单文件：请像 `ollama list` 那样写模型名"),
+    (re.compile(rb".{8}\{", re.DOTALL), "safetensors: name the folder that holds it",
+     "safetensors：请指定它所在的文件夹"),
+    (re.compile(rb"PK\x03\x04|\x80[\x02-\x05]"), "a PyTorch or ZIP file", "PyTorch 或 ZIP 文件"),
+    (re.compile(rb"gg(ml|mf|jt|la)|lmgg|fmgg|tjgg"), "of GGML, which came before GGUF", "GGUF 之前的 GGML 文件"),
+)  # fmt: skip
+
+
+def _foreign(path: Path) -> BadWeights:
+    """A file that is no GGUF: what it seems to be."""
+    with path.open("rb") as file:
+        begin = file.read(512)
+    for pattern, english, chinese in _KINDS:
+        if pattern.match(begin):
+            return BadWeights(f"{path} is not a GGUF file but {english}.", f"{path} 不是 GGUF 文件，而是{chinese}。")
+    return BadWeights(f"{path} is not a GGUF file.", f"{path} 不是 GGUF 文件。")
 
 
 def _unreadable(path: Path, error: OSError) -> BadWeights:
