@@ -22,6 +22,18 @@ ARCHITECTURES = {"Qwen2ForCausalLM": "qwen2", "Qwen3ForCausalLM": "qwen3"}
 _SPARE = (".rotary_emb.inv_freq",)
 
 _Size = Annotated[int, msgspec.Meta(gt=0, le=2**20)]
+_Length = Annotated[int, msgspec.Meta(gt=0, le=2**31)]  # in tokens
+_Base = Annotated[float, msgspec.Meta(gt=0, le=1e12)]
+
+
+class Rope(msgspec.Struct):
+    """How positions are rotated; YaRN stretches the rotation for long texts."""
+
+    rope_type: str | None = None
+    type: str | None = None  # the older name of the same
+    rope_theta: _Base | None = None
+    factor: Annotated[float, msgspec.Meta(gt=0, le=1e6)] | None = None
+    original_max_position_embeddings: _Length | None = None
 
 
 class Config(msgspec.Struct):
@@ -36,10 +48,10 @@ class Config(msgspec.Struct):
     architectures: list[str] = []
     num_key_value_heads: _Size | None = None
     head_dim: _Size | None = None
-    max_position_embeddings: Annotated[int, msgspec.Meta(gt=0, le=2**31)] = 32768
-    rope_theta: float | None = None
-    rope_scaling: dict[str, Any] | None = None
-    rope_parameters: dict[str, Any] | None = None  # the same two in one, since transformers 5
+    max_position_embeddings: _Length = 32768
+    rope_theta: _Base | None = None
+    rope_scaling: Rope | None = None
+    rope_parameters: Rope | None = None  # the same two in one, since transformers 5
     tie_word_embeddings: bool = False
     attention_bias: bool = False
     use_sliding_window: bool = False
@@ -105,7 +117,6 @@ def plan(folder: Path, kind: Kind) -> tuple[dict[str, Fact], list[Tensor]]:
 
 def shape_facts(config: Config, path: Path) -> dict[str, Fact]:
     """The shape of a model of attention heads, without the architecture's name before the keys."""
-    rope = {"rope_theta": config.rope_theta or 10000.0, **(config.rope_scaling or {}), **(config.rope_parameters or {})}
     return {
         "block_count": config.num_hidden_layers,
         "context_length": config.max_position_embeddings,
@@ -116,7 +127,7 @@ def shape_facts(config: Config, path: Path) -> dict[str, Fact]:
         "attention.key_length": head_size(config),
         "attention.value_length": head_size(config),
         "attention.layer_norm_rms_epsilon": config.rms_norm_eps,
-        **_rope(rope, path),
+        **_rope(config, path),
     }
 
 
@@ -179,22 +190,19 @@ def stored_kind(shape: tuple[int, ...], kind: Kind) -> Kind:
     return Kind.F16 if kind is Kind.Q8_0 and shape[-1] % BLOCK else kind
 
 
-def _rope(rope: dict[str, Any], path: Path) -> dict[str, Fact]:
-    """The rotation of positions; YaRN stretches it for long texts."""
-    how = rope.get("rope_type") or rope.get("type") or "default"
-    try:
-        found: dict[str, Fact] = {"rope.freq_base": float(rope["rope_theta"])}
-        if how == "yarn":
-            found |= {
-                "rope.scaling.type": "yarn",
-                "rope.scaling.factor": float(rope["factor"]),
-                "rope.scaling.original_context_length": int(rope["original_max_position_embeddings"]),
-            }
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise BadWeights(f"{path} is not what it should be: its rope settings are incomplete.") from error
-    if how not in {"default", "yarn"}:
-        raise BadWeights(f"{path} asks for rope scaling {how!r}: use the official GGUF.")
-    return found
+def _rope(config: Config, path: Path) -> dict[str, Fact]:
+    rope = config.rope_parameters or config.rope_scaling or Rope()
+    how = rope.rope_type or rope.type or "default"
+    found: dict[str, Fact] = {"rope.freq_base": rope.rope_theta or config.rope_theta or 10000.0}
+    if how == "default":
+        return found
+    if how != "yarn" or rope.factor is None or rope.original_max_position_embeddings is None:
+        raise BadWeights(f"{path} asks for rope scaling {how!r} as nothing here does it: use the official GGUF.")
+    return found | {
+        "rope.scaling.type": how,
+        "rope.scaling.factor": rope.factor,
+        "rope.scaling.original_context_length": rope.original_max_position_embeddings,
+    }
 
 
 def _name(folder: Path) -> str:
