@@ -20,7 +20,7 @@ from qiao.wire.model import Model
 from tools.random_model import writing
 
 from . import golden
-from .conftest import call, whole
+from .conftest import whole
 from .models import CHAT, tiny
 
 pytestmark = pytest.mark.anyio
