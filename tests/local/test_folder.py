@@ -199,8 +199,14 @@ BROKEN: dict[str, tuple[Edit, str]] = {
         r"lacks the tensor model\.layers\.2",
     ),
     "a layer less": (lambda place: edit(place / "config.json", num_hidden_layers=1), "does not have: use the official"),
-    "eight bits": (entry("model.norm.weight", dtype="F8_E4M3"), "holds model.norm.weight as F8_E4M3"),
+    "eight bits": (entry("model.norm.weight", dtype="F8_E4M3"), "holds model.norm.weight as 'F8_E4M3'"),
     "a lie": (entry("model.norm.weight", shape=[2**40, 2**40]), "another size than its shape says"),
+    "two lines": (
+        lambda place: rewrite(
+            place / "model.safetensors", b'{"a\\nb":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', bytes(4)
+        ),
+        "holds a tensor without a proper name",
+    ),
     "nothing": (entry("model.norm.weight", shape=[]), "another size than its shape says"),
     "below zero": (entry("model.norm.weight", data_offsets=[-128, 0]), "another size than its shape says"),
     "far away": (entry("model.norm.weight", data_offsets=[2**60, 2**60 + 128]), "is truncated: model.norm.weight"),

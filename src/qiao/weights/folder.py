@@ -93,7 +93,7 @@ def plan(folder: Path, kind: Kind) -> tuple[dict[str, Fact], list[Tensor]]:
     named = shards.decode(path, _Kind).architectures
     architecture = next((ARCHITECTURES[name] for name in named if name in ARCHITECTURES), None)
     if architecture is None:
-        what = named[0] if named else "a model of no known kind"
+        what = named[0] if named and named[0].isidentifier() else "a model of no known kind"
         raise BadWeights(f"{folder} holds {what}; only dense Qwen2 and Qwen3 can be read so: use the official GGUF.")
     config = shards.decode(path, Config)
     if config.quantization_config or config.use_sliding_window or (config.attention_bias and architecture == "qwen3"):

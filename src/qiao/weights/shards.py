@@ -127,11 +127,13 @@ def _tensors(path: Path) -> dict[str, Stored]:
 
 def _stored(path: Path, name: str, entry: _Entry, data: int, size: int) -> Stored:
     """Check the place of a tensor: inside the file, and as long as its shape says."""
+    if not name.isprintable():
+        raise BadWeights(f"{path} is damaged: it holds a tensor without a proper name.")
     first, last = entry.data_offsets
     count = WIDTHS.get(entry.dtype)
     if count is None:
         types = "BF16, F16 and F32"
-        raise BadWeights(f"{path} holds {name} as {entry.dtype}; only {types} can be read: use the official GGUF.")
+        raise BadWeights(f"{path} holds {name} as {entry.dtype!r}; only {types} can be read: use the official GGUF.")
     for length in entry.shape:
         if length < 1:
             raise BadWeights(f"{path} is damaged: {name} has no size.")
