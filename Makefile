@@ -13,7 +13,7 @@ BIN := .venv/bin
 TO_RUN := .venv/to-run.stamp
 TO_WORK := .venv/to-work.stamp
 
-.PHONY: help serve install test test-all check static bench docs
+.PHONY: help serve install test test-all check static bench bench-local docs
 
 help: ## 列出这些命令 · list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 16
@@ -41,6 +41,9 @@ static: $(TO_WORK)
 
 bench: $(TO_WORK) ## 测量性能 · measure the speed
 	$(BIN)/python bench/run.py $(ARGS)
+
+bench-local: $(TO_WORK) ## 测量本地引擎 · measure the local engine
+	$(BIN)/python bench/local.py $(ARGS)
 
 docs: $(TO_WORK) ## 重新生成文档 · write the generated documents again
 	$(BIN)/python -m tools.docs $(ARGS)

@@ -100,7 +100,7 @@ class Server:
 
     def memory(self) -> int:
         """Resident memory of its process tree in KiB."""
-        return sum(_resident(pid) for pid in tree(self.process.pid))
+        return sum(resident(pid) for pid in tree(self.process.pid))
 
     def stop(self) -> None:
         """End the whole tree, kindly for three seconds."""
@@ -146,19 +146,23 @@ def _launch(plan: Plan, folder: Path, engine: int) -> Server:
     for name, text in plan.files.items():
         filled = text.replace("@PORT@", str(port)).replace("@ENGINE@", str(engine)).replace("@KEY@", KEY)
         (folder / name).write_text(filled, "utf-8")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_SCRUBBED)}
     command = plan.command(port, engine)
     with on_cpus(server=True):
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env=kept | plan.environment,
+            env=clean() | plan.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
     return Server(plan.name, port, command, process)
+
+
+def clean() -> dict[str, str]:
+    """The environment without what would change a server: settings, keys, proxies."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_SCRUBBED)}
 
 
 @contextmanager
@@ -253,6 +257,7 @@ def _free_port() -> int:
         return sock.getsockname()[1]
 
 
-def _resident(pid: int) -> int:
+def resident(pid: int) -> int:
+    """A process's resident memory in KiB."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Rss:"))

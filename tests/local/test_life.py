@@ -252,7 +252,7 @@ async def test_weights_that_the_engine_refuses_are_explained_in_its_words(
 
 async def test_weights_that_break_off_late_are_explained(engine: Callable[..., Local], tmp_path: Path) -> None:
     path = tmp_path / "cut.gguf"
-    path.write_bytes(DATA[:-100])
+    path.write_bytes(WEIGHTS.read_bytes()[:-100])
     local = engine(path)
     with pytest.raises(EngineUnavailable, match="its weights are not all there"):
         await local.open(call("你好"))
