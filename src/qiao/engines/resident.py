@@ -177,7 +177,8 @@ class Resident:
             weights=str(weights.files[0].absolute()),  # not what it links to: shards are found by the name
             projector=str(weights.projector) if weights.projector else None,
             role=self.role,
-            pooling=None if weights.role == self.role else _POOLING[self.role],
+            # The engine ranks only where it is told to, also where the weights say so.
+            pooling=None if weights.role == self.role != "rerank" else _POOLING[self.role],
             context=context,
             parallel=self._parallel,
             batch=tuning.batch if self.role == "chat" else context,  # pooling wants the whole input in one batch

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import importlib
 import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+
+import structlog
 
 from qiao.weights import header, memory, naming, stores
 from qiao.weights.header import BadWeights
@@ -16,6 +17,7 @@ from qiao.weights.naming import Name
 from qiao.weights.places import Places
 from qiao.weights.stores import Found
 
+log = structlog.get_logger("qiao.weights")
 TRANSLATED = "translated"  # in the own store: what was made of safetensors
 
 
@@ -127,11 +129,11 @@ def _translated(folder: Path, own: Path) -> Path:
     """The GGUF file made of a folder of safetensors, which goes for dense Qwen2 and Qwen3 models only."""
     out = translation(folder, own)
     if not out.exists():
+        from qiao.weights.folder import translate  # for this alone: it needs numpy
+
         out.parent.mkdir(parents=True, exist_ok=True)
-        draft = out.with_suffix(".part")
-        # Loaded for this alone: it needs numpy.
-        importlib.import_module("qiao.weights.folder").translate(folder, draft)
-        draft.replace(out)
+        log.warning("weights_translated", folder=str(folder), file=str(out), note="once, it takes a while")
+        translate(folder, out)
     return out
 
 
