@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from qiao.engines.client import Client, Url
-from qiao.engines.local import LIMITS, Local
+from qiao.engines.local import Local
+from qiao.engines.resident import LIMITS
 from qiao.weights import folder
 from qiao.weights.gguf_file import Kind
 from qiao.wire.model import Model
