@@ -220,88 +220,21 @@ def _extracted() -> list[Case]:
 
 
 def _conversations() -> list[Case]:
-    said = talk.spoken
+    rows: list[dict[str, Any]] = tomllib.loads((values.WORDS / "turns.toml").read_text("utf-8"))["conversation"]
+    made: list[Case] = []
+    for row in rows:
+        messages = [_turn(*turn) for turn in row["turns"]]
+        more = {"tools": TOOLS} if any(message["role"] == "tool" for message in messages) else dict[str, Any]()
+        calls = [_weather(row["place"])] if "place" in row else None
+        made.append(Case("several turns", messages, tuple(row.get("words", ())), calls, more=more))
+    return made
 
-    def called(name: str, arguments: str) -> Message:
-        call = {"id": "call_1", "type": "function", "function": {"name": name, "arguments": arguments}}
+
+def _turn(role: str, text: str, arguments: str = "") -> Message:
+    if role == "call":
+        call = {"id": "call_1", "type": "function", "function": {"name": text, "arguments": arguments}}
         return {"role": "assistant", "content": "", "tool_calls": [call]}
-
-    def result(content: str) -> Message:
-        return {"role": "tool", "tool_call_id": "call_1", "content": content}
-
-    two: dict[str, Any] = {"tools": TOOLS}
-    weather = [
-        said("user", "北京天气怎么样？"),
-        called("get_current_weather", '{"location": "北京"}'),
-        result("北京天气：晴朗，温度5°C"),
-    ]
-    group = "several turns"
-    return [
-        Case(
-            group,
-            [*_ask("我叫欧阳文"), said("assistant", "你好，欧阳文！很高兴认识你。"), *_ask("我叫什么名字？")],
-            ("欧阳文",),
-        ),
-        Case(group, [*_ask("你好，我叫诸葛明。"), said("assistant", "你好，诸葛明！"), *_ask("我是谁？")], ("诸葛明",)),
-        Case(
-            group,
-            [*_ask("My name is Ludwig."), said("assistant", "Hello Ludwig."), *_ask("What is my name?")],
-            ("Ludwig",),
-        ),
-        Case(
-            group,
-            [
-                *_ask("我叫方敏"),
-                said("assistant", "你好！"),
-                *_ask("从1数到3"),
-                said("assistant", "1, 2, 3"),
-                *_ask("我叫什么？"),
-            ],
-            ("方敏",),
-        ),
-        Case(group, weather, ("北京", "晴朗", "5"), more=two),
-        Case(
-            group,
-            [*weather, said("assistant", "北京现在晴朗，气温5°C。"), *_ask("那上海呢？")],
-            calls=[_weather("上海")],
-            more=two,
-        ),
-        Case(group, [*weather, said("assistant", "北京现在晴朗，气温5°C。"), *_ask("谢谢")], ("不客气",), more=two),
-        Case(
-            group,
-            [*_ask("计算 6*7"), called("calculate", '{"expression": "6*7"}'), result("计算结果：42")],
-            ("42",),
-            more=two,
-        ),
-        Case(
-            group,
-            [*_ask("What is 10/0?"), called("calculate", '{"expression": "10/0"}'), result("Error: division by zero")],
-            ("division by zero",),
-            more=two,
-        ),
-        Case(
-            group,
-            [
-                *_ask("Weather in Paris?"),
-                called("get_current_weather", '{"location": "Paris"}'),
-                result('{"error": "timeout"}'),
-            ],
-            ("timeout",),
-            more=two,
-        ),
-        Case(
-            group,
-            [
-                *_ask("Weather in Paris?"),
-                called("get_current_weather", '{"location": "Paris"}'),
-                result("Paris: sunny, 21°C"),
-                said("assistant", "It is sunny in Paris, 21°C."),
-                *_ask("What about Rome?"),
-            ],
-            calls=[_weather("Rome")],
-            more=two,
-        ),
-    ]
+    return talk.spoken(role, text) | ({"tool_call_id": "call_1"} if role == "tool" else {})
 
 
 def _surrounded(chance: Random) -> list[Case]:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import asking
 import extraction
@@ -113,14 +113,18 @@ def _talked(chance: Random) -> tuple[list[Message], str]:
     return messages, said.thought
 
 
-_environment: Any = jinja2.sandbox.ImmutableSandboxedEnvironment()
-_environment.filters["tojson"] = kinds.dumped
-_template: Any = _environment.from_string(Path(__file__).with_name("chatml.jinja").read_text("utf-8"))
+def _compiled() -> Any:
+    environment: Any = cast("Any", jinja2.sandbox).ImmutableSandboxedEnvironment()
+    environment.filters["tojson"] = kinds.dumped
+    return environment.from_string(Path(__file__).with_name("chatml.jinja").read_text("utf-8"))
+
+
+_TEMPLATE = _compiled()
 
 
 def _rendered(messages: list[Message], tools: list[Message] | None, thought: str | None, known: bool) -> Conversation:
     messages = [*messages[:-1], messages[-1] | {"reasoning_content": thought or ""}]
-    text: str = _template.render(messages=messages, tools=tools)
+    text: str = _TEMPLATE.render(messages=messages, tools=tools)
     spans: list[tuple[int, int]] = []
     answers = list(_ANSWER.finditer(text))
     for answer in answers[:-1]:
