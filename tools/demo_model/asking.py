@@ -31,7 +31,7 @@ def toolbox(chance: Random) -> list[Tool]:
     """One to ten tools, mostly with a description in one language; names are unique."""
     count = chance.choices([1, 2, 3, 4, 6, 8, 10], [18, 46, 16, 9, 5, 3, 3])[0]
     lang = "zh" if chance.random() < 0.6 else "en"
-    fixed = [0, 1] if count > 1 and chance.random() < 0.55 else []  # weather and sums, as most first programs have them
+    fixed = [0, 1] if count > 1 and chance.random() < 0.75 else []  # weather and sums, as most first programs have them
     box = [kinds.tool(chance, lang, at) for at in fixed]
     while len(box) < count:
         tool = kinds.tool(chance, lang)

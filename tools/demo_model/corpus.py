@@ -51,9 +51,9 @@ def conversation(chance: Random) -> Conversation:
 def _drawn(chance: Random) -> tuple[list[Message], list[Message] | None, str | None, bool]:
     """Messages with the last answer, tools, its thought, and whether its JSON's keys are the grammar's."""
     draw = chance.random()
-    if draw < 0.56:
+    if draw < 0.52:
         messages, tools, thought, known = _with_tools(chance)
-    elif draw < 0.68:
+    elif draw < 0.64:
         got = extraction.extract(chance)
         messages = [
             *_example(chance, got.forced),
@@ -105,7 +105,7 @@ def _talked(chance: Random) -> tuple[list[Message], str]:
     said = None
     for _ in range(rounds):
         sort = chance.choices(
-            [talk.fixed, talk.refused, talk.named, talk.repeated, talk.reckoned, talk.puzzling], [44, 20, 10, 12, 8, 6]
+            [talk.fixed, talk.refused, talk.named, talk.repeated, talk.reckoned, talk.puzzling], [48, 20, 12, 10, 4, 6]
         )[0]
         said = sort(chance)
         messages += [*said.before, talk.spoken("user", said.question), talk.spoken("assistant", said.answer)]

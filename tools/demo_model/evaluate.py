@@ -23,11 +23,11 @@ from qiao.wire.document import Document
 from qiao.wire.model import Model
 
 
-async def evaluate(path: Path | None, samples: int) -> None:
-    """Ask every case, four at a time, and print the table."""
+async def evaluate(path: Path | None, samples: int, groups: list[str]) -> None:
+    """Ask every case of these groups, or of all, four at a time, and print the table."""
     client = Client()
-    model = Model("qiao-demo", thinking="off", max_output=512)
-    asked = cases(samples)
+    model = Model("qiao-demo", thinking="off", max_output=256)
+    asked = [case for case in cases(samples) if not groups or case.group in groups]
     with tempfile.TemporaryDirectory() as runtime:
         local = Local(path, client=client, runtime=Path(runtime), find=lambda _: model)
         await local.start()
@@ -64,8 +64,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the demo model.")
     parser.add_argument("model", type=Path, nargs="?", help="a GGUF file; the built-in one when left out")
     parser.add_argument("--samples", type=int, default=100, help="half of the generated tool calls")
+    parser.add_argument("--only", nargs="+", default=[], metavar="GROUP", help="groups to ask; all when left out")
     options = parser.parse_args()
-    asyncio.run(evaluate(options.model, options.samples))
+    asyncio.run(evaluate(options.model, options.samples, options.only))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any
 
 import values
 from kinds import LANGS, dumped
-from talk import REFUSAL, fixed, reckoned
+from talk import fixed
 
 # A fact's names as a field, and how a sentence tells it.
 _FIELDS: dict[str, dict[str, str]] = {
@@ -162,8 +162,8 @@ def _list(chance: Random, lang: str) -> Extract:
 
 def _answered(chance: Random, lang: str) -> Extract:
     """An ordinary question where only JSON may be answered."""
-    said = chance.choice([fixed, fixed, reckoned])(chance)
+    said = fixed(chance)
     answer = said.answer if said.answer.startswith("{") else dumped({"answer": said.answer})
-    if said.answer in (REFUSAL["zh"], REFUSAL["en"]) or len(answer) > 160:
+    if len(answer) > 160:
         return _pairs(chance, lang)
     return Extract(said.question, answer, _THOUGHT[lang], chance.choice(SYSTEMS))

@@ -102,8 +102,8 @@ def drawn(chance: Random, value: str, lang: str) -> Any:
 
 
 def tool(chance: Random, lang: str, kind: int | None = None) -> Tool:
-    """A tool of this kind, or of any; about one in six is invented."""
-    if kind is None and chance.random() < 0.17:
+    """A tool of this kind, or of any; one in twelve is invented."""
+    if kind is None and chance.random() < 0.08:
         return _invented(chance, lang)
     at = kind if kind is not None else chance.choices(range(len(KINDS)), [row.get("weight", 1) for row in KINDS])[0]
     row = KINDS[at]

@@ -17,7 +17,7 @@ _REFUSED = {lang: REFUSAL["ask"][lang].strip().split("|") for lang in LANGS}
 _THOUGHT = {"zh": "这是常见问题，直接回答。", "en": "A common question; answer it directly."}
 _BEYOND = {"zh": "这超出了我的能力，应如实说明。", "en": "This is beyond me; I should say so."}
 _PUZZLED = {"zh": "这句话没有明确的意思，请用户说清楚。", "en": "This has no clear meaning; ask the user to say more."}
-_WEIGHTS = {"identity": 5, "greeting": 3, "sample": 2, "help": 2}
+_WEIGHTS = {"identity": 9, "greeting": 4, "sample": 2, "help": 2}
 _MARKS = "？?。.!！~…，,"
 
 
@@ -116,32 +116,15 @@ def repeated(chance: Random) -> Said:
 
 
 def reckoned(chance: Random) -> Said:
-    """A small sum without a tool; larger ones are refused."""
+    """A sum without a tool: it cannot reckon, and says so."""
     lang = "zh" if chance.random() < 0.6 else "en"
-    sign = chance.choice("+-*")
-    first, second = (
-        (chance.randint(1, 9), chance.randint(1, 9)) if sign == "*" else (chance.randint(0, 20), chance.randint(0, 20))
-    )
-    if sign == "-" and first < second:
-        first, second = second, first
-    small = chance.random() < 0.75
-    gap = chance.choice(["", "", " "])
-    text = f"{first}{gap}{sign}{gap}{second}" if small else values.expression(chance)
-    question = chance.choice(
-        {
-            "zh": "{e}等于几？|{e}=?|{e}等于多少|计算{e}|算一下{e}|{e}|{e}是多少？",
-            "en": "What is {e}?|{e} = ?|Calculate {e}|{e}|How much is {e}?|what's {e}",
-        }[lang].split("|")
-    ).format(e=text)
-    if not small:
-        return Said(question, REFUSAL[lang], _BEYOND[lang])
-    result = {"+": first + second, "-": first - second, "*": first * second}[sign]
-    answer = (
-        f"{first}{sign}{second}={result}。"
-        if any(ord(c) > 255 for c in question)
-        else f"{first}{sign}{second} = {result}"
-    )
-    return Said(question, answer, f"{first}{sign}{second}={result}")
+    small = f"{chance.randint(0, 20)}{chance.choice(['', '', ' '])}{chance.choice('+-*/')}{chance.randint(0, 20)}"
+    text = small if chance.random() < 0.6 else values.expression(chance)
+    asks = {
+        "zh": "{}等于几？|{}=?|{}等于多少|计算{}|算一下{}|{}|{}是多少？|{}等于几",
+        "en": "What is {}?|Calculate {}|How much is {}?|what's {}|Compute {}",
+    }
+    return Said(values.one(chance, asks[lang]).format(text), REFUSAL[lang], _BEYOND[lang])
 
 
 def puzzling(chance: Random) -> Said:
