@@ -44,18 +44,18 @@ class Memory:
 async def test_a_lazy_model_is_ready_without_being_loaded_and_loaded_by_the_first_call(
     engine: Callable[..., Local], weights: Path
 ) -> None:
-    local = engine(weights, Tuning(lazy=True))
+    local = engine(weights, Tuning(role="chat", lazy=True, names=("mine",)))
     await local.start()
-    child = local._resident.child
-    assert child is not None
-    assert (child.state, child.pid) == ("resting", None)
+    assert local._resident.child is None
     assert (await local.health()).ready
-    assert await local.models() == ["qiao-demo"]
+    assert await local.models() == ["mine"]
     told: list[str] = []
     reply = await local.open(call("谢谢", stream=True).with_(progress=told.append))
     assert [piece async for piece in reply.body]
     assert told[0] == "loading"
-    assert child.pid is not None
+    assert local._resident.child is not None
+    assert local._resident.child.pid is not None
+    assert await local.models() == ["mine", "qiao-demo"]
     await local.close()
 
 

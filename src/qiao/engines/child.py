@@ -101,9 +101,10 @@ class Child:
 
     async def noticed(self) -> None:
         """After a broken connection: let a process that has ended be seen as such."""
-        if self._process is not None:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._process.ended(), 0.2)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                while self.state == "ready":
+                    await self._changed.wait()
 
     async def rest(self) -> None:
         """End the process and give its memory back; the next call starts it again."""
