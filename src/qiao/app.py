@@ -62,6 +62,7 @@ class Started:
     notice: str
     keys: int
     models: Mapping[str, Choice]  # by the engine's name
+    further: Sequence[str] = ()  # models that answer to their own names only
 
 
 @dataclass
@@ -157,8 +158,10 @@ async def _serve(settings: Settings, on_ready: Callable[[Started], None] | None)
     def started(url: str) -> None:
         if on_ready is not None:
             notices = [engine.traits.notice for engine in app.engines if engine.traits.notice]
-            names = [engine.name for engine in app.engines]
-            on_ready(Started(url, names, "; ".join(notices), len(settings.keys), app.models))
+            lazy = [engine for engine in app.local if engine.lazy]
+            names = [engine.name for engine in app.engines if engine not in lazy]
+            further = [engine.names()[0] for engine in lazy]
+            on_ready(Started(url, names, "; ".join(notices), len(settings.keys), app.models, further))
 
     await app.start()
     # What is here now stays: the collector need not look at it again, and calls leave it little to do.

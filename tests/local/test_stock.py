@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import struct
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -110,3 +113,17 @@ async def test_a_folder_of_safetensors_is_translated_and_answers(tmp_path: Path)
     assert found.path == finding.translation(folder, places.own)
     async with bridge(engine="local", model=str(folder), home=tmp_path / "home", context=512) as server:
         assert (await server.chat(max_tokens=3)).status == 200
+
+
+def test_the_start_says_which_model_answers_and_which_by_name(home: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "QIAO_MODEL"}
+    environment |= {"HOME": str(home), "OLLAMA_MODELS": str(home / "none"), "LANG": "C.UTF-8"}
+    command = [sys.executable, "-m", "qiao", "serve", "--port", "0", "--engine", "local"]
+    with subprocess.Popen(command, env=environment, cwd=home, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        said = "".join(iter(server.stdout.readline, "Ctrl-C stops.\n"))
+        server.terminate()
+    assert " from Qiao, " in said
+    assert "the largest Qwen model here" in said
+    [further] = [line for line in said.splitlines() if "Also, by name:" in line]
+    assert {EMBEDDING, RERANKER} <= set(further.replace(",", " ").split())

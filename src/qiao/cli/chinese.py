@@ -209,6 +209,7 @@ TEXT = {
     "serve.not_started": "服务启动不了：{why}。可用 `qiao doctor` 检查端口。",
     "serve.listening": "Qiao 已启动：{url}",
     "serve.answers": "现在由谁回答：",
+    "serve.further": "还可按名称：",
     "serve.key": "客户端密钥：",
     "serve.keys": "{count} 个，每个请求都要带",
     "serve.no_keys": "没有，本机任何人都可以访问",

@@ -211,6 +211,7 @@ TEXT = {
     "serve.not_started": "The server could not start: {why}. `qiao doctor` checks the port.",
     "serve.listening": "Qiao answers on {url}",
     "serve.answers": "Answers now:",
+    "serve.further": "Also, by name:",
     "serve.key": "Client keys:",
     "serve.keys": "{count}, needed in every request",
     "serve.no_keys": "none, everybody on this machine may ask",

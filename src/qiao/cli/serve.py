@@ -46,6 +46,7 @@ def banner(started: Started, settings: Settings) -> str:
     where = "" if settings.port == 8000 and "127.0.0.1" in root else f" --url {root}"
     rows = [
         (say("serve.answers"), answering),
+        *([(say("serve.further"), ", ".join(map(text.clean, started.further)))] if started.further else []),
         ("OpenAI base_url:", f"{root}/compatible-mode/v1"),
         ("DashScope:", f"{root}/api/v1"),
         (say("serve.key"), keys),
