@@ -24,6 +24,7 @@ from qiao.weights import header
 
 DEMO = Path(header.__file__).parents[1] / "data" / "demo.gguf"
 START = 120.0  # seconds that a start may take
+AT_ONCE = 8  # places of an engine: with more callers than places the engine has no thread left for a health check
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +115,12 @@ def launch(weights: Weights, folder: Path, binary: Path | None = None) -> Runnin
     """Start a server; it is not ready yet."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
-    own = {"QIAO_KEYS": servers.KEY, "QIAO_HOME": str(folder), "QIAO_CONTEXT": str(weights.context)}
+    model = "demo" if weights.path == DEMO else str(weights.path)
+    row = {"name": "local", "kind": "local", "model": model, "context": weights.context, "parallel": AT_ONCE}
+    own = {"QIAO_KEYS": servers.KEY, "QIAO_HOME": str(folder), "QIAO_ENGINES": json.dumps([row])}
     if binary:
         own["QIAO_ENGINE_BINARY"] = str(binary)
-    command = [sys.executable, "-m", "qiao", "serve", "--port", str(port), "--engine", "local"]
-    if weights.path != DEMO:
-        command += ["--model", str(weights.path)]
+    command = [sys.executable, "-m", "qiao", "serve", "--port", str(port)]
     process = subprocess.Popen(
         command,
         cwd=folder,
