@@ -73,10 +73,14 @@ def terminal(environment: dict[str, str]) -> Iterator[Callable[..., Terminal]]:
 @pytest.fixture(scope="session")
 def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a real server that answers from the simulator."""
-    home = tmp_path_factory.mktemp("simulator")
+    yield from running(tmp_path_factory.mktemp("simulator"), "simulate", "--rate", "400")
+
+
+def running(home: Path, *arguments: str) -> Iterator[str]:
+    """The address of a server on a free port, with its state and its configuration in `home`."""
     process = subprocess.Popen(
-        [*COMMAND, "simulate", "--port", "0", "--rate", "400"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        text=True, cwd=home, env={"PATH": os.environ["PATH"], "QIAO_HOME": str(home), "LANG": "C.UTF-8"},
+        [*COMMAND, *arguments, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=home,
+        env={"PATH": os.environ["PATH"], "QIAO_HOME": str(home), "LANG": "C.UTF-8"},
     )  # fmt: skip
     assert process.stdout is not None
     for line in process.stdout:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from tests.cli.conftest import COMMAND, Run
+from tests.cli.conftest import Run, running
 from tests.cli.stub import Stub, refusal, whole
 
 CONFIG = """
@@ -25,18 +22,7 @@ routes = [{model = "*", engines = [["gpu-1", "gpu-2"]]}]
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     home = tmp_path_factory.mktemp("server")
     (home / "qiao.toml").write_text(CONFIG)
-    process = subprocess.Popen(
-        [*COMMAND, "serve", "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=home,
-        env={"PATH": os.environ["PATH"], "QIAO_HOME": str(home), "LANG": "C.UTF-8"},
-    )  # fmt: skip
-    assert process.stdout is not None
-    for line in process.stdout:
-        if found := re.search(r"Qiao answers on (http://\S+)", line):
-            yield found[1]
-            break
-    process.terminate()
-    process.wait(30)
-    process.stdout.close()
+    yield from running(home, "serve")
 
 
 def test_the_engines_are_shown_and_one_is_drained_and_taken_back(qiao: Run, server: str) -> None:
